@@ -1,0 +1,64 @@
+/* The network: state, one training step, inference. Implements docs/NUMERICS.md.
+ *
+ * All memory is one caller-given arena, laid out by mlp_configure() from the MODEL region of
+ * docs/PROTOCOL.md. Offsets, not pointers, are stored, so the layout has the same size on every
+ * target and the host's planner (host/fixgrad/planner.py) computes the same number of bytes. */
+#ifndef MLP_H
+#define MLP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct mlp mlp_t;
+
+/* Telemetry of NUMERICS section 10, since the last mlp_start(); modulo 2^32 but loss_sum. */
+typedef struct {
+    uint64_t loss_sum; /* reported loss (NUMERICS section 4) summed over steps */
+    uint32_t correct;  /* training samples whose prediction before the step was right */
+    uint32_t wsat, asat, bsat;
+} mlp_counters_t;
+
+/* Checks a MODEL region and lays the arena out. Tensors are not cleared: repeating the same MODEL
+ * keeps the state. Returns STATUS_OK, STATUS_BAD_MODEL (*detail = offset of the bad field in the
+ * blob) or STATUS_NO_MEMORY (*detail = arena bytes needed). Anything but OK leaves no model. */
+int mlp_configure(mlp_t *m, const uint8_t *model, size_t model_bytes, void *arena,
+                  size_t arena_bytes, uint32_t *detail);
+
+/* STATE region: canonical bytes of docs/PROTOCOL.md, whatever the inner layout.
+ * Offsets and counts are even and inside the region; returns STATUS_OK or STATUS_BAD_OFFSET. */
+uint32_t mlp_state_bytes(const mlp_t *m);
+int mlp_state_write(mlp_t *m, uint32_t offset, const uint8_t *bytes, size_t count);
+int mlp_state_read(const mlp_t *m, uint32_t offset, uint8_t *bytes, size_t count);
+
+/* Checks every range of a loaded state (weights inside their bits, biases, exponents, low) and
+ * forgets a half-collected batch and the counters. Returns STATUS_OK or STATUS_BAD_STATE. */
+int mlp_start(mlp_t *m);
+
+/* Wire bytes of a sample's features and of its target. */
+size_t mlp_feature_bytes(const mlp_t *m);
+size_t mlp_target_bytes(const mlp_t *m);
+
+/* Training. A batch is announced, then `size` samples are put; the last one runs the step.
+ * Return STATUS_OK or STATUS_BAD_SAMPLE (nothing changed). */
+int mlp_batch_open(const mlp_t *m); /* 1 while samples of an announced batch are missing */
+int mlp_begin_batch(mlp_t *m, uint16_t size, uint16_t lr_mantissa, int8_t lr_exponent);
+int mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *target);
+
+/* Inference with the state of the last completed step; a half-collected batch is kept. */
+typedef struct {
+    const int32_t *logits; /* accumulators of the last layer, [outputs]; valid until the next call */
+    uint32_t loss;         /* reported loss; 0 without a target */
+    uint8_t correct;       /* 1 if the prediction equals the target; 0 without one */
+} mlp_result_t;
+int mlp_infer(mlp_t *m, const uint8_t *features, const uint8_t *target, mlp_result_t *result);
+uint32_t mlp_outputs(const mlp_t *m);
+uint32_t mlp_predictions(const mlp_t *m); /* 1 for softmax, else one per output */
+/* Prediction i (NUMERICS section 3): class; or 0/1; or Q16. `logits` as from mlp_infer(). */
+int32_t mlp_prediction(const mlp_t *m, const int32_t *logits, uint32_t i);
+
+/* Digest of NUMERICS section 9; computed once a step and cached. */
+uint32_t mlp_digest(mlp_t *m);
+uint32_t mlp_step_count(const mlp_t *m);
+const mlp_counters_t *mlp_counters(const mlp_t *m);
+
+#endif
