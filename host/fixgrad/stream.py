@@ -6,8 +6,12 @@ any position can be rebuilt after a reset or a restart.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,9 +56,29 @@ class Samples:
         return np.hstack([self.feature_wire(config), _bytes_of(targets)])
 
 
+class Schedule(Protocol):
+    """Which samples form which step, and with which learning rate."""
+
+    @property
+    def steps(self) -> int:
+        """Steps in the whole run."""
+
+    def step_start(self, step: int) -> int:
+        """Return the position of the first sample of a step; of `steps`: the end of the run."""
+
+    def step_of(self, position: int) -> int:
+        """Return the step that the sample at a position belongs to."""
+
+    def step_indices(self, step: int) -> NDArray[np.int64]:
+        """Return the data-set indices of a step's samples, in order."""
+
+    def learning_rate(self, step: int) -> tuple[int, int]:
+        """Return (mantissa, exponent) of lr/B in a step (NUMERICS section 6)."""
+
+
 @dataclass(frozen=True)
-class Schedule:
-    """Which samples form which step, and its learning rate.
+class EpochSchedule:
+    """Epochs over one data set; a batch never spans two epochs (NUMERICS section 8).
 
     Attributes:
         samples: N, samples an epoch.
@@ -62,7 +86,7 @@ class Schedule:
         epochs: number of epochs.
         seed: seed of the order.
         shuffle: permute every epoch; otherwise the order of the data set.
-        learning_rate: step -> (mantissa, exponent) of lr/B (NUMERICS section 6).
+        rate: step -> (mantissa, exponent) of lr/B.
     """
 
     samples: int
@@ -70,7 +94,7 @@ class Schedule:
     epochs: int
     seed: int
     shuffle: bool
-    learning_rate: Callable[[int], tuple[int, int]]
+    rate: Callable[[int], tuple[int, int]]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -82,19 +106,8 @@ class Schedule:
         """Steps in the whole run."""
         return self.steps_per_epoch * self.epochs
 
-    @property
-    def end(self) -> int:
-        """Samples in the whole run: the position after the last one."""
-        return self.samples * self.epochs
-
-    def order(self, epoch: int) -> NDArray[np.int64]:
-        """Return the data-set indices of an epoch in visiting order, [N]."""
-        if not self.shuffle:
-            return np.arange(self.samples, dtype=np.int64)
-        return permutation(self.samples, epoch, self.seed)
-
     def step_start(self, step: int) -> int:
-        """Return the position of the first sample of a step."""
+        """Return the position of the first sample of a step; of `steps`: the end of the run."""
         epoch, inside = divmod(step, self.steps_per_epoch)
         return epoch * self.samples + inside * self.batch
 
@@ -103,31 +116,71 @@ class Schedule:
         epoch, place = divmod(position, self.samples)
         return epoch * self.steps_per_epoch + place // self.batch
 
-    def step_size(self, step: int) -> int:
-        """Return the number of samples of a step."""
-        return min(self.batch, self.samples - step % self.steps_per_epoch * self.batch)
-
     def step_indices(self, step: int) -> NDArray[np.int64]:
-        """Return the data-set indices of a step's samples."""
+        """Return the data-set indices of a step's samples, in order."""
         epoch, inside = divmod(step, self.steps_per_epoch)
         start = inside * self.batch
-        return self.order(epoch)[start : start + self.batch]
+        return _order(self.samples, epoch, self.seed, self.shuffle)[start : start + self.batch]
+
+    def learning_rate(self, step: int) -> tuple[int, int]:
+        """Return (mantissa, exponent) of lr/B in a step (NUMERICS section 6)."""
+        return self.rate(step)
+
+
+class ListedSchedule:
+    """Steps of given sizes and rates over samples that are visited once, in order."""
+
+    def __init__(self, sizes: Sequence[int], rates: Sequence[tuple[int, int]]) -> None:
+        """Take samples and (mantissa, exponent) of lr/B of every step."""
+        self._starts = [0, *accumulate(sizes)]
+        self._rates = rates
+
+    @property
+    def steps(self) -> int:
+        """Steps in the whole run."""
+        return len(self._rates)
+
+    def step_start(self, step: int) -> int:
+        """Return the position of the first sample of a step; of `steps`: the end of the run."""
+        return self._starts[step]
+
+    def step_of(self, position: int) -> int:
+        """Return the step that the sample at a position belongs to."""
+        return bisect_right(self._starts, position) - 1
+
+    def step_indices(self, step: int) -> NDArray[np.int64]:
+        """Return the indices of a step's samples, in order."""
+        return np.arange(self._starts[step], self._starts[step + 1], dtype=np.int64)
+
+    def learning_rate(self, step: int) -> tuple[int, int]:
+        """Return (mantissa, exponent) of lr/B in a step (NUMERICS section 6)."""
+        return self._rates[step]
 
 
 class SampleStream:
     """DATA payloads of a run, for any position."""
 
-    def __init__(self, schedule: Schedule, wire: NDArray[np.uint8]) -> None:
-        """Take the schedule and the wire bytes of every sample, uint8 [N, sample bytes]."""
+    def __init__(
+        self, schedule: Schedule, wire: NDArray[np.uint8], *, split_steps: bool = False
+    ) -> None:
+        """Take the steps and the data.
+
+        Args:
+            schedule: the steps.
+            wire: uint8 [N, sample bytes], every sample of the data set (`Samples.wire`).
+            split_steps: end a payload with its step, so that every step is acknowledged alone.
+        """
         self.schedule = schedule
         self._wire = wire
-        self._epoch = -1
+        self._split_steps = split_steps
+        self._step = -1
         self._rows = wire
+        self._header = b""
 
     @property
     def end(self) -> int:
         """Position after the run's last sample."""
-        return self.schedule.end
+        return self.schedule.step_start(self.schedule.steps)
 
     def payload(self, position: int, limit: int) -> tuple[bytes, int]:
         """Return the payload that starts at a position.
@@ -138,41 +191,44 @@ class SampleStream:
 
         Returns:
             The payload, and how many whole samples it holds (0 if not even one fits).
-            A payload ends with its epoch.
         """
-        epoch, place = divmod(position, self.schedule.samples)
-        if epoch != self._epoch:
-            self._rows = self._wire[self.schedule.order(epoch)]
-            self._epoch = epoch
         row_bytes = self._wire.shape[1]
-        header_bytes = protocol.field_bytes(protocol.BATCH_FIELDS)
         parts: list[bytes] = []
-        first = place
-        while place < self.schedule.samples:
-            inside = place % self.schedule.batch
-            header = b"" if inside else self._header(epoch, place)
-            room = (limit - len(header)) // row_bytes
-            step_end = min(place - inside + self.schedule.batch, self.schedule.samples)
-            count = min(room, step_end - place)
+        first, end = position, self.end
+        while position < end:
+            step = self.schedule.step_of(position)
+            self._seek(step)
+            inside = position - self.schedule.step_start(step)
+            header = b"" if inside else self._header
+            count = min((limit - len(header)) // row_bytes, len(self._rows) - inside)
             if count <= 0:
                 break
-            body = self._rows[place : place + count].tobytes()
-            parts += (header, body)
-            limit -= len(header) + len(body)
-            place += count
-            if limit < header_bytes + row_bytes:
+            parts += (header, self._rows[inside : inside + count].tobytes())
+            limit -= len(header) + count * row_bytes
+            position += count
+            if self._split_steps:
                 break
-        return b"".join(parts), place - first
+        return b"".join(parts), position - first
 
-    def _header(self, epoch: int, place: int) -> bytes:
-        step = self.schedule.step_of(epoch * self.schedule.samples + place)
+    def _seek(self, step: int) -> None:
+        if step == self._step:
+            return
+        self._rows = self._wire[self.schedule.step_indices(step)]
         mantissa, exponent = self.schedule.learning_rate(step)
-        return protocol.pack(
+        self._header = protocol.pack(
             protocol.BATCH_FIELDS,
-            size=self.schedule.step_size(step),
+            size=len(self._rows),
             lr_mantissa=mantissa,
             lr_exponent=exponent,
         )
+        self._step = step
+
+
+@lru_cache(maxsize=2)
+def _order(samples: int, epoch: int, seed: int, shuffle: bool) -> NDArray[np.int64]:
+    if not shuffle:
+        return np.arange(samples, dtype=np.int64)
+    return permutation(samples, epoch, seed)
 
 
 def _bytes_of(array: NDArray[np.generic]) -> NDArray[np.uint8]:
