@@ -1,0 +1,92 @@
+"""Run vector files on a device: expected digests after every step, made by another implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from fixgrad.device import Device
+from fixgrad.planner import plan
+from fixgrad.stream import ListedSchedule, SampleStream
+from fixgrad.vectors import load_case
+
+_RUN_ID = 0x5E1F7E57
+
+
+class Outcome(Enum):
+    """How a case ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    DOES_NOT_FIT = "does not fit"
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """One vector file on the device.
+
+    Attributes:
+        name: the case.
+        outcome: how it ended.
+        steps: steps whose digest and loss were equal.
+        arena_bytes: what the model needs.
+        detail: one line; empty when passed.
+    """
+
+    name: str
+    outcome: Outcome
+    steps: int
+    arena_bytes: int
+    detail: str
+
+
+def selftest(device: Device, paths: Iterable[Path]) -> Iterator[CaseResult]:
+    """Run vector files on the device, one result a file.
+
+    Args:
+        device: the device; whatever it holds is replaced.
+        paths: vector files.
+
+    Raises:
+        DataError: a file is not a vector file.
+        LinkError: the device stopped answering.
+    """
+    for path in paths:
+        yield _run_case(device, path)
+
+
+def _run_case(device: Device, path: Path) -> CaseResult:
+    case = load_case(path)
+    needed, available = plan(case.config).arena_bytes, device.info.arena_bytes
+    if needed > available:
+        detail = f"needs {needed} B, the board has {available} B"
+        return CaseResult(case.name, Outcome.DOES_NOT_FIT, 0, needed, detail)
+    schedule = ListedSchedule(case.samples_per_step, case.learning_rates)
+    stream = SampleStream(schedule, case.samples.wire(case.config), split_steps=True)
+
+    def failed(steps: int, what: str, got: int, expected: int) -> CaseResult:
+        detail = f"{what} is {got:#010x}, expected {expected:#010x}"
+        return CaseResult(case.name, Outcome.FAILED, steps, needed, detail)
+
+    device.load(case.config, case.initial, _RUN_ID, 0)
+    before = device.hello().digest
+    if before != case.digest_before:
+        return failed(0, "digest before the first step", before, case.digest_before)
+    step, loss_sum = 0, 0
+    for progress in device.train(stream, 0, stream.end):
+        if progress.step == step:
+            continue
+        if progress.digest != case.digests[step]:
+            return failed(step, f"digest after step {step + 1}", progress.digest,
+                          case.digests[step])
+        loss = progress.loss_sum - loss_sum
+        if loss != case.losses[step]:
+            return failed(step, f"loss of step {step + 1}", loss, case.losses[step])
+        step, loss_sum = progress.step, progress.loss_sum
+        counters = (progress.wsat, progress.asat, progress.bsat)
+    for name, got, expected in zip(("wsat", "asat", "bsat"), counters, case.counters, strict=True):
+        if got != expected:
+            return failed(step, name, got, expected)
+    return CaseResult(case.name, Outcome.PASSED, step, needed, "")
