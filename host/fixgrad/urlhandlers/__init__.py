@@ -1,0 +1,1 @@
+"""pyserial URL handlers of fixgrad: `sim://` and `qemu://` (one `protocol_*` module each)."""
