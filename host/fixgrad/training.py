@@ -1,0 +1,247 @@
+"""Training on the device: stream, account, recover. Yields events; draws and stores nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from fixgrad.device import Device, Progress
+from fixgrad.model import ModelConfig, State
+from fixgrad.protocol import Loss
+from fixgrad.session import SessionLostError
+from fixgrad.stream import EpochSchedule, Samples, SampleStream
+
+_MASK32 = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the device counted since the epoch began.
+
+    Attributes:
+        samples: samples of completed steps.
+        loss_sum: reported loss summed over them (NUMERICS section 4).
+        correct: how many were predicted right before their step.
+        wsat, asat, bsat: saturation counters (NUMERICS section 10).
+    """
+
+    samples: int = 0
+    loss_sum: int = 0
+    correct: int = 0
+    wsat: int = 0
+    asat: int = 0
+    bsat: int = 0
+
+    def loss(self, kind: Loss) -> float:
+        """Return the mean loss a sample; 0 before the first step.
+
+        Nats for softmax cross-entropy, else the squared error summed over the outputs.
+        """
+        if not self.samples:
+            return 0.0
+        unit = math.log(2) / 1024 if kind == Loss.SOFTMAX_CROSS_ENTROPY else 1 / 65536
+        return self.loss_sum * unit / self.samples
+
+    def accuracy(self) -> float:
+        """Return the share of samples predicted right, 0..1; 0 before the first step."""
+        return self.correct / self.samples if self.samples else 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Enough to continue a run at a batch boundary.
+
+    Attributes:
+        state: the trained state.
+        position: first sample that it has not seen.
+        tally: the epoch so far; empty at an epoch's start.
+    """
+
+    state: State
+    position: int
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """Samples were applied. `position` of `end`; `tally` is the epoch so far."""
+
+    position: int
+    end: int
+    epoch: int
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch (counted from 1) is complete; `checkpoint` continues after it."""
+
+    epoch: int
+    tally: Tally
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """The device had lost the session; training goes on from `position`."""
+
+    position: int
+    restored: bool
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Training stopped on request; `checkpoint` continues it."""
+
+    checkpoint: Checkpoint
+
+
+Event = Advanced | EpochDone | Recovered | Stopped
+
+
+def train(
+    device: Device,
+    config: ModelConfig,
+    run_id: int,
+    samples: Samples,
+    schedule: EpochSchedule,
+    checkpoint: Checkpoint,
+    *,
+    adopt: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
+    """Train from a checkpoint to the end of the run.
+
+    Args:
+        device: an open device.
+        config: the model.
+        run_id: the run's identity on the device.
+        samples: training samples.
+        schedule: the steps.
+        checkpoint: where to start; the initial state at position 0 for a new run.
+        adopt: continue with what the device holds if it is this run and further on.
+        should_stop: asked after every answer; True ends training after the samples under way.
+
+    Yields:
+        Events. The last one is the `EpochDone` of the last epoch, or `Stopped`.
+
+    Raises:
+        LinkError: the device stopped answering.
+        DoesNotFitError: the model needs more memory than the board has.
+    """
+    stream = SampleStream(schedule, samples.wire(config))
+    trainer = _Trainer(device, config, run_id, schedule, stream, checkpoint, should_stop)
+    return trainer.run(adopt)
+
+
+class _Trainer:
+    def __init__(
+        self,
+        device: Device,
+        config: ModelConfig,
+        run_id: int,
+        schedule: EpochSchedule,
+        stream: SampleStream,
+        checkpoint: Checkpoint,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._device = device
+        self._config = config
+        self._run_id = run_id
+        self._schedule = schedule
+        self._stream = stream
+        self._checkpoint = checkpoint
+        self._should_stop = should_stop
+        self._position = checkpoint.position
+        self._tally = checkpoint.tally
+        self._baseline: _Counters | None = None
+
+    def run(self, adopt: bool) -> Iterator[Event]:
+        if not (adopt and self._adopt()):
+            self._restore()
+        size = self._schedule.samples
+        while self._checkpoint.position < self._stream.end:
+            epoch = max(self._checkpoint.position, self._position - 1) // size
+            try:
+                for progress in self._device.train(
+                    self._stream,
+                    self._position,
+                    (epoch + 1) * size,
+                    should_stop=self._should_stop,
+                ):
+                    self._count(progress)
+                    yield Advanced(self._position, self._stream.end, epoch + 1, self._tally)
+                state, _ = self._device.read_state(self._config)
+            except SessionLostError:
+                adopted = self._adopt()
+                if not adopted:
+                    self._restore()
+                yield Recovered(self._position, restored=not adopted)
+                continue
+            tally = self._tally
+            complete = self._position == (epoch + 1) * size
+            if complete:
+                self._tally = Tally()
+            self._checkpoint = Checkpoint(state, self._schedule.step_start(state.step), self._tally)
+            if not complete:
+                yield Stopped(self._checkpoint)
+                return
+            yield EpochDone(epoch + 1, tally, self._checkpoint)
+
+    def _adopt(self) -> bool:
+        """Go on from where the device stands, if it holds this run and is not behind."""
+        info = self._device.hello()
+        if info.run_id != self._run_id or info.next < self._checkpoint.position:
+            return False
+        size = self._schedule.samples
+        if info.next // size != self._position // size:
+            self._tally = Tally()
+        self._position = info.next
+        self._baseline = None
+        return True
+
+    def _restore(self) -> None:
+        """Load the checkpoint and go on from its position."""
+        point = self._checkpoint
+        self._device.load(self._config, point.state, self._run_id, point.position)
+        self._position, self._tally = point.position, point.tally
+        self._baseline = _Counters(step=point.state.step)
+
+    def _count(self, progress: Progress) -> None:
+        """Add what the device counted since its last answer.
+
+        The first answer after adopting a run only sets the baseline.
+        """
+        now = _Counters(
+            progress.step,
+            progress.loss_sum,
+            progress.correct,
+            progress.wsat,
+            progress.asat,
+            progress.bsat,
+        )
+        last = self._baseline or now
+        start = self._schedule.step_start
+        self._tally = Tally(
+            samples=self._tally.samples + start(now.step) - start(last.step),
+            loss_sum=self._tally.loss_sum + now.loss_sum - last.loss_sum,
+            correct=self._tally.correct + ((now.correct - last.correct) & _MASK32),
+            wsat=self._tally.wsat + ((now.wsat - last.wsat) & _MASK32),
+            asat=self._tally.asat + ((now.asat - last.asat) & _MASK32),
+            bsat=self._tally.bsat + ((now.bsat - last.bsat) & _MASK32),
+        )
+        self._baseline = now
+        self._position = progress.next
+
+
+@dataclass(frozen=True)
+class _Counters:
+    """The device's counters since its last COMMIT."""
+
+    step: int
+    loss_sum: int = 0
+    correct: int = 0
+    wsat: int = 0
+    asat: int = 0
+    bsat: int = 0
