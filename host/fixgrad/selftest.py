@@ -1,4 +1,4 @@
-"""Run vector files on a device: expected digests after every step, made by another implementation."""
+"""Run vector files on a device: digests after every step that an independent program expects."""
 
 from __future__ import annotations
 
