@@ -1,0 +1,42 @@
+/* What the Cortex-M ports share: registers, bounded waits, interrupts, received bytes. */
+#ifndef CORTEXM_H
+#define CORTEXM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef void (*cortexm_vector_t)(void);
+
+/* Goes behind the core's own vectors; every image defines one such table. */
+#define CORTEXM_INTERRUPTS __attribute__((section(".vectors.interrupts"), used))
+
+static inline volatile uint32_t *cortexm_register(uint32_t address)
+{
+    return (volatile uint32_t *)(uintptr_t)address;
+}
+
+/* Reads `address` until the bits of `mask` equal `value`, at most `tries` times. */
+static inline bool cortexm_wait(uint32_t address, uint32_t mask, uint32_t value, uint32_t tries)
+{
+    for (uint32_t i = 0; i < tries; i++) {
+        if ((*cortexm_register(address) & mask) == value) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Lets the external interrupt `number` reach its vector. */
+static inline void cortexm_enable_interrupt(uint32_t number)
+{
+    *cortexm_register(0xE000E100u + 4u * (number / 32u)) = 1u << (number % 32u); /* NVIC_ISER */
+}
+
+/* Where the core starts. */
+void cortexm_reset(void);
+
+/* Stores a received byte for port_read(); called by the port's interrupt only. A byte that finds
+ * the buffer full is dropped: its frame's CRC then fails and the host repeats it. */
+void cortexm_received(uint8_t byte);
+
+#endif

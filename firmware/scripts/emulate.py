@@ -1,0 +1,44 @@
+"""Target `emulate`: the built image in QEMU, its UART on a TCP port, until Ctrl-C."""
+
+import shutil
+import socket
+import subprocess
+import sys
+
+Import("env")  # noqa: F821 (SCons)
+
+
+def free_port() -> int:
+    """Return a TCP port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def emulate(target, source, env):  # type: ignore[no-untyped-def]
+    """Run QEMU in the foreground; the machine starts with the first connection."""
+    qemu = shutil.which("qemu-system-arm")
+    if qemu is None:
+        print("qemu-system-arm is missing: install the package qemu-system-arm", file=sys.stderr)
+        return 1
+    address = f"127.0.0.1:{free_port()}"
+    command = [
+        qemu,
+        *("-M", env.GetProjectOption("custom_qemu_machine"), "-kernel", str(source[0])),
+        *("-display", "none", "-monitor", "none"),
+        *("-serial", f"tcp:{address},server=on,wait=on,nodelay=on"),
+    ]
+    print(f"{env['BOARD']} waits: use --port socket://{address} (Ctrl-C ends it)", flush=True)
+    try:
+        return subprocess.run(command, check=False).returncode
+    except KeyboardInterrupt:
+        return 0
+
+
+env.AddCustomTarget(  # noqa: F821
+    "emulate",
+    "$BUILD_DIR/firmware.elf",
+    emulate,
+    title="Emulate",
+    description="Run the image in QEMU",
+)

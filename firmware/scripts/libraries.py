@@ -1,0 +1,5 @@
+"""The image is C: the C++ library that platforms add is not linked and need not be installed."""
+
+Import("env")  # noqa: F821 (SCons)
+
+env.Replace(LIBS=[name for name in env["LIBS"] if name != "stdc++"])  # noqa: F821
