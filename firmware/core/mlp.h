@@ -6,6 +6,7 @@
 #ifndef MLP_H
 #define MLP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,8 +19,35 @@ typedef struct {
     uint32_t wsat, asat, bsat;
 } mlp_counters_t;
 
-/* Checks a MODEL region and lays the arena out. Tensors are not cleared: repeating the same MODEL
- * keeps the state. Returns STATUS_OK, STATUS_BAD_MODEL (*detail = offset of the bad field in the
+/* Complete so that it can be allocated statically; its fields belong to the mlp_*.c files. */
+struct mlp {
+    uint8_t *arena;
+    uint32_t words;   /* offset of the state's 32-bit words, in their order */
+    uint32_t targets; /* offset of the targets of squared error, [batch][outputs] i32 */
+    uint32_t scratch; /* offset of one i32 for each of the widest row */
+    uint32_t decay_every;
+    uint32_t digest;
+    mlp_counters_t counters;
+    uint16_t batch;     /* B */
+    uint16_t input_max; /* A[0] */
+    uint16_t size;      /* samples of the announced batch; 0: none is announced */
+    uint16_t collected; /* of them, those that wait in the rows */
+    uint16_t lr_mantissa;
+    int8_t lr_exponent;
+    int8_t clip_exponent;
+    uint8_t layer_count; /* L; 0: no model */
+    uint8_t loss;
+    uint8_t flags;
+    uint8_t update_bits;
+    uint8_t momentum;
+    uint8_t velocity_bits;
+    uint8_t decay_shift;
+    bool started;      /* every value of the state was checked */
+    bool digest_valid; /* `digest` is that of the state */
+};
+
+/* Checks a MODEL region and lays the arena (4-aligned at least) out. The state is not cleared:
+ * repeating the same MODEL keeps it. mlp_start() must follow. Returns STATUS_OK, STATUS_BAD_MODEL (*detail = offset of the bad field in the
  * blob) or STATUS_NO_MEMORY (*detail = arena bytes needed). Anything but OK leaves no model. */
 int mlp_configure(mlp_t *m, const uint8_t *model, size_t model_bytes, void *arena,
                   size_t arena_bytes, uint32_t *detail);
@@ -39,16 +67,20 @@ size_t mlp_feature_bytes(const mlp_t *m);
 size_t mlp_target_bytes(const mlp_t *m);
 
 /* Training. A batch is announced, then `size` samples are put; the last one runs the step.
- * Return STATUS_OK or STATUS_BAD_SAMPLE (nothing changed). */
+ * Return STATUS_OK or STATUS_BAD_SAMPLE: a value is out of its range, no batch (or one already) is
+ * announced, or the state was not started. Then nothing changed, but a refused first sample takes
+ * the announcement of its batch with it: both are sent again together. */
 int mlp_batch_open(const mlp_t *m); /* 1 while samples of an announced batch are missing */
 int mlp_begin_batch(mlp_t *m, uint16_t size, uint16_t lr_mantissa, int8_t lr_exponent);
 int mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *target);
 
-/* Inference with the state of the last completed step; a half-collected batch is kept. */
+/* Inference with the state of the last completed step; a half-collected batch is kept and no
+ * counter moves. `target` may be NULL. Returns STATUS_OK or STATUS_BAD_SAMPLE. */
 typedef struct {
     const int32_t *logits; /* accumulators of the last layer, [outputs]; valid until the next call */
     uint32_t loss;         /* reported loss; 0 without a target */
-    uint8_t correct;       /* 1 if the prediction equals the target; 0 without one */
+    uint8_t correct;       /* 1 if the prediction equals the target; 0 without one, and for
+                              squared error */
 } mlp_result_t;
 int mlp_infer(mlp_t *m, const uint8_t *features, const uint8_t *target, mlp_result_t *result);
 uint32_t mlp_outputs(const mlp_t *m);

@@ -1,0 +1,106 @@
+#include "activation.h"
+
+#include "fixed.h"
+#include "functions.h"
+#include "norm.h"
+#include "protocol.h"
+
+uint8_t activation_format(uint8_t kind, uint8_t bits)
+{
+    const int is_positive = kind == ACTIVATION_RELU || kind == ACTIVATION_SIGMOID;
+    return is_positive && bits <= 8 ? INPUT_U8 : INPUT_I16;
+}
+
+static void store(const activation_t *activation, void *row, uint32_t i, int32_t a)
+{
+    if (activation->format == INPUT_U8) {
+        ((uint8_t *)row)[i] = (uint8_t)a;
+    } else {
+        ((int16_t *)row)[i] = (int16_t)a;
+    }
+}
+
+static int32_t load(const activation_t *activation, const void *row, uint32_t i)
+{
+    return activation->format == INPUT_U8 ? ((const uint8_t *)row)[i] : ((const int16_t *)row)[i];
+}
+
+/* v = RS(z, shift), z < 0: 0 (ReLU) or z / 8 (leaky); a = clamp(v). Section 3.
+ * Range: |z| < 2^31 - 1 (section 2, budget 1), as fixed_round() needs. */
+static void rectify(const activation_t *activation, const int32_t *acc, uint32_t count,
+                    int32_t shift, void *row, activation_stats_t *stats)
+{
+    const int32_t limit = (1 << activation->bits) - 1;
+    for (uint32_t i = 0; i < count; i++) {
+        int32_t z = acc[i];
+        if (z < 0) {
+            z = activation->kind == ACTIVATION_LEAKY ? fixed_floor(z, 3) : 0;
+        }
+        const int32_t v = fixed_scale(z, shift, INT32_MAX);
+        const uint32_t magnitude = fixed_abs(v);
+        stats->largest = magnitude > stats->largest ? magnitude : stats->largest;
+        stats->saturated += magnitude > (uint32_t)limit;
+        store(activation, row, i, fixed_clamp(v, -limit, limit));
+    }
+}
+
+/* q = RS(z, -11 - e, 32767) in Q11; a = clamp(RN(f(q), 15 - ab)). Section 3. */
+static void squash(const activation_t *activation, const int32_t *acc, uint32_t count,
+                   int32_t acc_exponent, void *row)
+{
+    const int32_t limit = (1 << activation->bits) - 1;
+    for (uint32_t i = 0; i < count; i++) {
+        const int32_t q = fixed_scale(acc[i], -11 - acc_exponent, 32767);
+        const int32_t y = activation->kind == ACTIVATION_TANH ? functions_tanh_q15(q)
+                                                              : functions_sigmoid_q15(q);
+        store(activation, row, i,
+              fixed_clamp(fixed_round(y, 15 - activation->bits), -limit, limit));
+    }
+}
+
+void activation_forward(const activation_t *activation, const int32_t *acc, uint32_t count,
+                        int32_t acc_exponent, int32_t out_exponent, void *row,
+                        activation_stats_t *stats)
+{
+    if (activation->kind == ACTIVATION_RELU || activation->kind == ACTIVATION_LEAKY) {
+        rectify(activation, acc, count, out_exponent - acc_exponent, row, stats);
+    } else {
+        squash(activation, acc, count, acc_exponent, row);
+    }
+}
+
+/* f'(a) in Q15: a (1 - a) for sigmoid, 1 - a^2 for tanh. Section 5.
+ * Range: |a| < 2^ab <= 2^15, so the product is at most 2^30 and the result at most 2^15. */
+static int32_t slope_q15(const activation_t *activation, int32_t a)
+{
+    const int32_t bits = activation->bits;
+    const int32_t q = activation->kind == ACTIVATION_SIGMOID ? a * ((1 << bits) - a)
+                                                              : (1 << (2 * bits)) - a * a;
+    return 2 * bits >= 15 ? fixed_round(q, 2 * bits - 15) : q << (15 - 2 * bits);
+}
+
+/* Range: the mantissas of NORM(e, 15) are below 2^15, times a slope of at most 2^15: 2^30. */
+static int32_t multiply_by_slope(const activation_t *activation, const void *row, uint32_t count,
+                                 int32_t *error)
+{
+    const int32_t shift = norm_shift(error, count, 15);
+    for (uint32_t i = 0; i < count; i++) {
+        error[i] = norm_mantissa(error[i], shift, 15) *
+                   slope_q15(activation, load(activation, row, i));
+    }
+    return shift - 15;
+}
+
+int32_t activation_backward(const activation_t *activation, const void *row, uint32_t count,
+                            int32_t *error)
+{
+    if (activation->kind == ACTIVATION_SIGMOID || activation->kind == ACTIVATION_TANH) {
+        return multiply_by_slope(activation, row, count, error);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (load(activation, row, i) <= 0) {
+            error[i] = activation->kind == ACTIVATION_LEAKY ? fixed_floor(error[i], 3) : 0;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,32 @@
+/* Hidden activations and their gradients. NUMERICS sections 3 and 5. */
+#ifndef ACTIVATION_H
+#define ACTIVATION_H
+
+#include <stdint.h>
+
+typedef struct {
+    uint8_t kind;   /* ACTIVATION_RELU .. ACTIVATION_TANH */
+    uint8_t bits;   /* ab, 4..15: mantissas are at most 2^ab - 1 */
+    uint8_t format; /* storage of a row: INPUT_U8 or INPUT_I16 */
+} activation_t;
+
+/* Telemetry of ReLU and leaky; sigmoid and tanh leave it alone. */
+typedef struct {
+    uint32_t largest;   /* amx: largest |v| before the clamp */
+    uint32_t saturated; /* asat: values that the clamp changed */
+} activation_stats_t;
+
+/* Storage of a row: unsigned bytes where no mantissa is negative and all fit. */
+uint8_t activation_format(uint8_t kind, uint8_t bits);
+
+/* a = f(acc); acc_exponent: e of acc; out_exponent: eX of the row. */
+void activation_forward(const activation_t *activation, const int32_t *acc, uint32_t count,
+                        int32_t acc_exponent, int32_t out_exponent, void *row,
+                        activation_stats_t *stats);
+
+/* Multiplies the error by f' at the activations `row`, in place. |error| < 2^31 - 1.
+ * Returns what to add to the error's exponent. */
+int32_t activation_backward(const activation_t *activation, const void *row, uint32_t count,
+                            int32_t *error);
+
+#endif

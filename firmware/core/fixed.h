@@ -1,0 +1,58 @@
+/* The one rounding, the one saturation, the one right shift of a signed value.
+ * NUMERICS section 1. Nobody else shifts a signed value right. */
+#ifndef FIXED_H
+#define FIXED_H
+
+#include <stdint.h>
+
+_Static_assert((-3 >> 1) == -2, "a signed right shift must be arithmetic");
+
+/* floor(v / 2^s), 0 <= s <= 31. */
+static inline int32_t fixed_floor(int32_t v, uint32_t s)
+{
+    return v >> s;
+}
+
+/* |v| for every v; 2^31 for the smallest. */
+static inline uint32_t fixed_abs(int32_t v)
+{
+    return v < 0 ? 0u - (uint32_t)v : (uint32_t)v;
+}
+
+static inline int32_t fixed_clamp(int32_t v, int32_t low, int32_t high)
+{
+    return v < low ? low : v > high ? high : v;
+}
+
+/* blen(u): number of bits of u, 0 for 0. */
+static inline int32_t fixed_bits(uint32_t u)
+{
+    return u == 0 ? 0 : 32 - __builtin_clz(u);
+}
+
+/* RN(v, s) = floor(v / 2^s + 1/2), s >= 0.
+ * Range: v >> (s - 1) is at most 2^30 - 1 for s >= 2; for s = 1 the caller's v is below 2^31 - 1
+ * (every sum of NUMERICS is), so adding 1 stays inside int32. */
+static inline int32_t fixed_round(int32_t v, int32_t s)
+{
+    if (s == 0) {
+        return v;
+    }
+    return s >= 32 ? 0 : ((v >> (s - 1)) + 1) >> 1;
+}
+
+/* RS(v, s, limit) = v / 2^s rounded and clamped to +-limit; a negative s multiplies.
+ * Range: for s < 0 the product is formed only if |v| <= limit / 2^k, so it is at most limit. */
+static inline int32_t fixed_scale(int32_t v, int32_t s, int32_t limit)
+{
+    if (s >= 0) {
+        return fixed_clamp(fixed_round(v, s), -limit, limit);
+    }
+    const uint32_t k = s < -31 ? 31u : (uint32_t)-s;
+    if (fixed_abs(v) > (uint32_t)limit >> k) {
+        return v < 0 ? -limit : limit;
+    }
+    return (int32_t)((uint32_t)v << k);
+}
+
+#endif

@@ -1,0 +1,146 @@
+#include "loss.h"
+
+#include "fixed.h"
+#include "functions.h"
+#include "protocol.h"
+
+#include <stddef.h>
+
+/* Index of the largest logit, the lowest on a tie. */
+static uint32_t largest(const int32_t *z, uint32_t outputs)
+{
+    uint32_t best = 0;
+    for (uint32_t k = 1; k < outputs; k++) {
+        best = z[k] > z[best] ? k : best;
+    }
+    return best;
+}
+
+/* u = (t * 23637) >> 14, t = distance to the largest logit in Q10: the same distance in powers of
+ * two. Range: t <= 32767, so the product is below 2^30. */
+static uint32_t distance_q10(uint32_t distance, int32_t exponent)
+{
+    const int32_t s = -10 - exponent;
+    uint32_t t = 0;
+    if (s >= 0) {
+        t = s >= 32 ? 0 : distance >> s;
+        t = t < 32767u ? t : 32767u;
+    } else {
+        const uint32_t k = s < -31 ? 31u : (uint32_t)-s;
+        t = distance > 32767u >> k ? 32767u : distance << k;
+    }
+    return (t * 23637u) >> 14;
+}
+
+/* p_k = ex_k / sum(ex) in Q15, error = p_k - [k = y]; loss = -log2(p_y) in Q10.
+ * Range: the largest logit has ex = 65535, so 65535 <= sum <= 64 * 65535 and ex << 15 plus half
+ * the sum stays below 2^32; log2(sum) >= 16 * 1024. */
+static uint32_t softmax(const int32_t *z, uint32_t outputs, int32_t exponent, uint32_t wanted,
+                        int32_t *error, bool *correct)
+{
+    const uint32_t best = largest(z, outputs);
+    const uint32_t top = (uint32_t)z[best];
+    uint32_t sum = 0;
+    uint32_t wanted_q10 = 0;
+    for (uint32_t k = 0; k < outputs; k++) {
+        const uint32_t u = distance_q10(top - (uint32_t)z[k], exponent);
+        const uint32_t ex = functions_exp2_q16(u);
+        wanted_q10 = k == wanted ? u : wanted_q10;
+        sum += ex;
+        if (error != NULL) {
+            error[k] = (int32_t)ex;
+        }
+    }
+    for (uint32_t k = 0; error != NULL && k < outputs; k++) {
+        const uint32_t p = (((uint32_t)error[k] << 15) + (sum >> 1)) / sum;
+        error[k] = (int32_t)p - (k == wanted ? 32768 : 0);
+    }
+    *correct = best == wanted;
+    return wanted_q10 + functions_log2_q10(sum) - 16u * 1024u;
+}
+
+/* q^2 with q = RS(v, s, 2047): the share of one output in the reported loss, below 2^22. */
+static uint32_t square(int32_t v, int32_t s)
+{
+    const int32_t q = fixed_scale(v, s, 2047);
+    return (uint32_t)(q * q);
+}
+
+static int32_t linear_q16(int32_t z, int32_t exponent)
+{
+    return fixed_scale(z, -16 - exponent, LIMIT_TARGET_MAX);
+}
+
+/* error = y - t. Range: both are at most 2^26. */
+static uint32_t squared_error(const int32_t *z, uint32_t outputs, int32_t exponent,
+                              const int32_t *target_q16, int32_t *error)
+{
+    uint32_t loss = 0;
+    for (uint32_t k = 0; k < outputs; k++) {
+        const int32_t d = linear_q16(z[k], exponent) - target_q16[k];
+        loss += square(d, 8);
+        if (error != NULL) {
+            error[k] = d;
+        }
+    }
+    return loss;
+}
+
+/* a = sigmoid(z); error = a - t, for squared error times a (1 - a).
+ * Range: |a - t| <= 2^15 and RN(a (1 - a)) <= 2^13: 2^28. */
+static uint32_t sigmoid_loss(uint8_t kind, const int32_t *z, uint32_t outputs, int32_t exponent,
+                             const uint16_t *target_q15, int32_t *error, bool *correct)
+{
+    uint32_t loss = 0;
+    *correct = true;
+    for (uint32_t k = 0; k < outputs; k++) {
+        const int32_t a = functions_sigmoid_q15(fixed_scale(z[k], -11 - exponent, 32767));
+        const int32_t d = a - target_q15[k];
+        *correct = *correct && (z[k] > 0) == (target_q15[k] >= 16384);
+        loss += square(d, 7);
+        if (error != NULL) {
+            error[k] = kind == LOSS_SIGMOID_SQUARED_ERROR ? d * fixed_round(a * (32768 - a), 15)
+                                                          : d;
+        }
+    }
+    return loss;
+}
+
+uint32_t loss_evaluate(uint8_t kind, const int32_t *z, uint32_t outputs, int32_t exponent,
+                       loss_target_t target, int32_t *error, bool *correct)
+{
+    switch (kind) {
+    case LOSS_SOFTMAX_CROSS_ENTROPY:
+        return softmax(z, outputs, exponent, target.small[0], error, correct);
+    case LOSS_SQUARED_ERROR:
+        *correct = false;
+        return squared_error(z, outputs, exponent, target.q16, error);
+    default:
+        return sigmoid_loss(kind, z, outputs, exponent, target.small, error, correct);
+    }
+}
+
+int32_t loss_error_exponent(uint8_t kind)
+{
+    switch (kind) {
+    case LOSS_SQUARED_ERROR:
+        return -16;
+    case LOSS_SIGMOID_SQUARED_ERROR:
+        return -30;
+    default:
+        return -15;
+    }
+}
+
+int32_t loss_prediction(uint8_t kind, const int32_t *z, uint32_t outputs, int32_t exponent,
+                        uint32_t i)
+{
+    switch (kind) {
+    case LOSS_SOFTMAX_CROSS_ENTROPY:
+        return (int32_t)largest(z, outputs);
+    case LOSS_SQUARED_ERROR:
+        return linear_q16(z[i], exponent);
+    default:
+        return z[i] > 0;
+    }
+}

@@ -1,0 +1,186 @@
+/* What the mlp_*.c files share: the records in the arena and the parts of a step. */
+#ifndef MLP_INTERNAL_H
+#define MLP_INTERNAL_H
+
+#include "activation.h"
+#include "kernels.h"
+#include "mlp.h"
+#include "protocol.h"
+
+/* Layer l, which reads rows of n[l] and makes rows of n[l + 1]. The records stand at the start of
+ * the arena. Offsets are in bytes from there; all are multiples of 4. */
+typedef struct {
+    uint32_t parameters; /* W, b and with momentum V, Vb */
+    uint32_t rows;       /* x_l, [batch][inputs] in `format` */
+    uint32_t deltas;     /* d_l, [batch][outputs] i16, then one mlp_scale_t per sample */
+    uint32_t largest;    /* amx of the rows it makes, in the running step */
+    uint16_t inputs, outputs;
+    uint8_t format;      /* storage of x_l */
+    uint8_t activation;  /* of the rows it makes; ACTIVATION_LINEAR for the last layer */
+    uint8_t activation_bits;
+    uint8_t weight_bits, delta_bits;
+    uint8_t unused[3];
+} mlp_layer_t;
+
+/* Block exponent and largest mantissa of one sample's delta row: ed and md. */
+typedef struct {
+    int16_t exponent;
+    uint16_t largest;
+} mlp_scale_t;
+
+_Static_assert(sizeof(mlp_layer_t) == 28, "planner.py counts 28 bytes a layer");
+_Static_assert(sizeof(mlp_scale_t) == 4, "planner.py counts 4 bytes a sample and layer");
+
+static inline uint32_t mlp_align(uint32_t bytes)
+{
+    return (bytes + 3u) & ~3u;
+}
+
+static inline mlp_layer_t *mlp_layer(const mlp_t *m, uint32_t l)
+{
+    return (mlp_layer_t *)(void *)m->arena + l;
+}
+
+static inline mlp_layer_t *mlp_last_layer(const mlp_t *m)
+{
+    return mlp_layer(m, m->layer_count - 1u);
+}
+
+static inline uint32_t mlp_weight_count(const mlp_layer_t *layer)
+{
+    return (uint32_t)layer->inputs * layer->outputs;
+}
+
+static inline int16_t *mlp_weights(const mlp_t *m, const mlp_layer_t *layer)
+{
+    return (int16_t *)(void *)(m->arena + layer->parameters);
+}
+
+static inline int32_t *mlp_bias(const mlp_t *m, const mlp_layer_t *layer)
+{
+    return (int32_t *)(void *)(m->arena + layer->parameters +
+                               mlp_align(2u * mlp_weight_count(layer)));
+}
+
+/* Velocities exist with momentum only. */
+static inline int16_t *mlp_velocity(const mlp_t *m, const mlp_layer_t *layer)
+{
+    return (int16_t *)(void *)(mlp_bias(m, layer) + layer->outputs);
+}
+
+static inline int32_t *mlp_bias_velocity(const mlp_t *m, const mlp_layer_t *layer)
+{
+    return (int32_t *)(void *)((uint8_t *)mlp_velocity(m, layer) +
+                               mlp_align(2u * mlp_weight_count(layer)));
+}
+
+static inline uint32_t mlp_element_bytes(uint8_t format)
+{
+    return format == INPUT_I16 ? 2u : 1u;
+}
+
+/* The row of sample b that the layer reads. */
+static inline void *mlp_row(const mlp_t *m, const mlp_layer_t *layer, uint32_t b)
+{
+    return m->arena + layer->rows + b * layer->inputs * mlp_element_bytes(layer->format);
+}
+
+static inline int16_t *mlp_delta(const mlp_t *m, const mlp_layer_t *layer, uint32_t b)
+{
+    return (int16_t *)(void *)(m->arena + layer->deltas) + b * layer->outputs;
+}
+
+static inline mlp_scale_t *mlp_scale(const mlp_t *m, const mlp_layer_t *layer, uint32_t b)
+{
+    const uint32_t bytes = mlp_align(2u * m->batch * (uint32_t)layer->outputs);
+    return (mlp_scale_t *)(void *)(m->arena + layer->deltas + bytes) + b;
+}
+
+/* Targets of sample b: in the delta row that its step will overwrite, or in a row of their own. */
+static inline uint16_t *mlp_small_target(const mlp_t *m, uint32_t b)
+{
+    return (uint16_t *)mlp_delta(m, mlp_last_layer(m), b);
+}
+
+static inline int32_t *mlp_q16_target(const mlp_t *m, uint32_t b)
+{
+    return (int32_t *)(void *)(m->arena + m->targets) + b * mlp_last_layer(m)->outputs;
+}
+
+static inline int32_t *mlp_scratch(const mlp_t *m)
+{
+    return (int32_t *)(void *)(m->arena + m->scratch);
+}
+
+/* The state's 32-bit words, in the order of the digest: eW[0..L-1], eX[0..L-1], low[1..L-1], S,
+ * step. */
+static inline uint32_t mlp_word_count(const mlp_t *m)
+{
+    return 3u * m->layer_count + 1u;
+}
+
+static inline int32_t *mlp_words(const mlp_t *m)
+{
+    return (int32_t *)(void *)(m->arena + m->words);
+}
+
+static inline int32_t *mlp_weight_exponent(const mlp_t *m, uint32_t l)
+{
+    return mlp_words(m) + l;
+}
+
+static inline int32_t *mlp_row_exponent(const mlp_t *m, uint32_t l)
+{
+    return mlp_words(m) + m->layer_count + l;
+}
+
+/* l >= 1. */
+static inline int32_t *mlp_low(const mlp_t *m, uint32_t l)
+{
+    return mlp_words(m) + 2u * m->layer_count + l - 1u;
+}
+
+static inline uint32_t *mlp_prng(const mlp_t *m)
+{
+    return (uint32_t *)mlp_words(m) + 3u * m->layer_count - 1u;
+}
+
+static inline uint32_t *mlp_step_word(const mlp_t *m)
+{
+    return (uint32_t *)mlp_words(m) + 3u * m->layer_count;
+}
+
+/* e = eW + eX: the unit of layer l's accumulators and biases. */
+static inline int32_t mlp_acc_exponent(const mlp_t *m, uint32_t l)
+{
+    return *mlp_weight_exponent(m, l) + *mlp_row_exponent(m, l);
+}
+
+static inline kernels_layer_t mlp_kernels_layer(const mlp_t *m, const mlp_layer_t *layer)
+{
+    return (kernels_layer_t){mlp_weights(m, layer), layer->inputs, layer->outputs, layer->format};
+}
+
+static inline activation_t mlp_activation(const mlp_layer_t *layer)
+{
+    return (activation_t){layer->activation, layer->activation_bits,
+                          activation_format(layer->activation, layer->activation_bits)};
+}
+
+/* Forward (section 3): layer l < L - 1 of sample b into the next layer's row; the last layer into
+ * scratch, which is returned. */
+void mlp_forward_hidden(const mlp_t *m, uint32_t l, uint32_t b, activation_stats_t *stats);
+int32_t *mlp_forward_logits(const mlp_t *m, uint32_t b);
+
+/* Backward (section 5): normalises the error in scratch into the last layer's delta of sample b;
+ * carries layer l's delta, l >= 1, to layer l - 1. */
+void mlp_backward_output(const mlp_t *m, uint32_t b, int32_t exponent);
+void mlp_backward_hidden(const mlp_t *m, uint32_t l, uint32_t b);
+
+/* Update (section 6) of layer l from the deltas of `count` samples. */
+void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count);
+
+/* End of batch (section 7). */
+void mlp_end_batch(mlp_t *m);
+
+#endif

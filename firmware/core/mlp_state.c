@@ -1,0 +1,247 @@
+/* The state's canonical bytes (docs/PROTOCOL.md, region STATE), its digest and its ranges. */
+#include "fixed.h"
+#include "mlp_internal.h"
+
+#include <string.h>
+
+/* A run of equal elements in canonical order. */
+typedef struct {
+    void *data;                   /* i16 in the kernels' layout, or 32-bit words */
+    const kernels_layer_t *layer; /* NULL for 32-bit words */
+    uint32_t count;               /* elements */
+} segment_t;
+
+static uint32_t segment_bytes(const segment_t *segment)
+{
+    return segment->count * (segment->layer == NULL ? 4u : 2u);
+}
+
+#define SEGMENTS_PER_LAYER 4u
+
+/* Segment `index` of the state: W, b, V, Vb of every layer (V and Vb are empty without momentum),
+ * then the words. `layer` holds the kernels' view that the segment refers to. */
+static segment_t segment_at(const mlp_t *m, uint32_t index, kernels_layer_t *view)
+{
+    const uint32_t l = index / SEGMENTS_PER_LAYER;
+    if (l == m->layer_count) {
+        return (segment_t){mlp_words(m), NULL, mlp_word_count(m)};
+    }
+    const mlp_layer_t *layer = mlp_layer(m, l);
+    const uint32_t copies = m->momentum == 0 ? 0 : 1;
+    *view = mlp_kernels_layer(m, layer);
+    switch (index % SEGMENTS_PER_LAYER) {
+    case 0:
+        return (segment_t){mlp_weights(m, layer), view, mlp_weight_count(layer)};
+    case 1:
+        return (segment_t){mlp_bias(m, layer), NULL, layer->outputs};
+    case 2:
+        return (segment_t){mlp_velocity(m, layer), view, copies * mlp_weight_count(layer)};
+    default:
+        return (segment_t){mlp_bias_velocity(m, layer), NULL, copies * layer->outputs};
+    }
+}
+
+static uint32_t segment_count(const mlp_t *m)
+{
+    return m->layer_count == 0 ? 0 : SEGMENTS_PER_LAYER * m->layer_count + 1u;
+}
+
+/* Place of canonical element k of a weight-shaped tensor. */
+static uint32_t weight_place(const kernels_layer_t *layer, uint32_t k)
+{
+    return kernels_index(layer, k / layer->inputs, k % layer->inputs);
+}
+
+/* Half-word k of a segment. */
+static uint16_t get_half(const segment_t *segment, uint32_t k)
+{
+    if (segment->layer != NULL) {
+        return (uint16_t)((const int16_t *)segment->data)[weight_place(segment->layer, k)];
+    }
+    const uint32_t word = ((const uint32_t *)segment->data)[k / 2];
+    return (uint16_t)(k % 2 ? word >> 16 : word);
+}
+
+static void set_half(const segment_t *segment, uint32_t k, uint16_t half)
+{
+    if (segment->layer != NULL) {
+        ((int16_t *)segment->data)[weight_place(segment->layer, k)] = (int16_t)half;
+        return;
+    }
+    uint32_t *word = (uint32_t *)segment->data + k / 2;
+    *word = k % 2 ? (*word & 0xFFFFu) | (uint32_t)half << 16 : (*word & 0xFFFF0000u) | half;
+}
+
+uint32_t mlp_state_bytes(const mlp_t *m)
+{
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < segment_count(m); i++) {
+        kernels_layer_t view;
+        const segment_t segment = segment_at(m, i, &view);
+        bytes += segment_bytes(&segment);
+    }
+    return bytes;
+}
+
+static bool is_inside(const mlp_t *m, uint32_t offset, size_t count)
+{
+    const uint32_t bytes = mlp_state_bytes(m);
+    return offset % 2 == 0 && count % 2 == 0 && offset <= bytes && count <= bytes - offset;
+}
+
+/* Copies `count` bytes of the region from `offset` on into `out`, or from `in` where it is not
+ * NULL. */
+static void transfer(const mlp_t *m, uint32_t offset, uint32_t count, uint8_t *out,
+                     const uint8_t *in)
+{
+    for (uint32_t i = 0; i < segment_count(m) && count > 0; i++) {
+        kernels_layer_t view;
+        const segment_t segment = segment_at(m, i, &view);
+        const uint32_t bytes = segment_bytes(&segment);
+        if (offset >= bytes) {
+            offset -= bytes;
+            continue;
+        }
+        const uint32_t here = count < bytes - offset ? count : bytes - offset;
+        for (uint32_t k = 0; k < here; k += 2) {
+            if (in != NULL) {
+                set_half(&segment, (offset + k) / 2, (uint16_t)(in[0] | in[1] << 8));
+                in += 2;
+            } else {
+                const uint16_t half = get_half(&segment, (offset + k) / 2);
+                *out++ = (uint8_t)half;
+                *out++ = (uint8_t)(half >> 8);
+            }
+        }
+        count -= here;
+        offset = 0;
+    }
+}
+
+int mlp_state_write(mlp_t *m, uint32_t offset, const uint8_t *bytes, size_t count)
+{
+    if (!is_inside(m, offset, count)) {
+        return STATUS_BAD_OFFSET;
+    }
+    m->started = false;
+    m->digest_valid = false;
+    transfer(m, offset, (uint32_t)count, NULL, bytes);
+    return STATUS_OK;
+}
+
+int mlp_state_read(const mlp_t *m, uint32_t offset, uint8_t *bytes, size_t count)
+{
+    if (!is_inside(m, offset, count)) {
+        return STATUS_BAD_OFFSET;
+    }
+    transfer(m, offset, (uint32_t)count, bytes, NULL);
+    return STATUS_OK;
+}
+
+/* D = D * 0x9E3779B1 + u for every word u of the segment. Section 9. */
+static uint32_t digest_segment(const segment_t *segment, uint32_t digest)
+{
+    if (segment->layer == NULL) {
+        const uint32_t *words = segment->data;
+        for (uint32_t k = 0; k < segment->count; k++) {
+            digest = digest * 0x9E3779B1u + words[k];
+        }
+        return digest;
+    }
+    const int16_t *values = segment->data;
+    for (uint32_t j = 0; j < segment->layer->outputs && segment->count > 0; j++) {
+        for (uint32_t i = 0; i < segment->layer->inputs; i++) {
+            const int32_t value = values[kernels_index(segment->layer, j, i)];
+            digest = digest * 0x9E3779B1u + (uint32_t)value;
+        }
+    }
+    return digest;
+}
+
+uint32_t mlp_digest(mlp_t *m)
+{
+    if (!m->digest_valid) {
+        m->digest = 0x811C9DC5u;
+        for (uint32_t i = 0; i < segment_count(m); i++) {
+            kernels_layer_t view;
+            const segment_t segment = segment_at(m, i, &view);
+            m->digest = digest_segment(&segment, m->digest);
+        }
+        m->digest_valid = true;
+    }
+    return m->digest;
+}
+
+static bool all_inside16(const int16_t *values, const kernels_layer_t *layer, int32_t low,
+                         int32_t high)
+{
+    for (uint32_t j = 0; j < layer->outputs; j++) {
+        for (uint32_t i = 0; i < layer->inputs; i++) {
+            const int32_t value = values[kernels_index(layer, j, i)];
+            if (value < low || value > high) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool all_inside32(const int32_t *values, uint32_t count, int32_t low, int32_t high)
+{
+    for (uint32_t k = 0; k < count; k++) {
+        if (values[k] < low || values[k] > high) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Sections 2 and 6: what training keeps true of one layer's parameters. */
+static bool is_layer_valid(const mlp_t *m, const mlp_layer_t *layer)
+{
+    const kernels_layer_t view = mlp_kernels_layer(m, layer);
+    const int32_t high = (1 << layer->weight_bits) - 1;
+    const uint32_t n = layer->outputs;
+    if (!all_inside16(view.weights, &view, -high - 1, high) ||
+        !all_inside32(mlp_bias(m, layer), n, -LIMIT_BIAS_MAX, LIMIT_BIAS_MAX)) {
+        return false;
+    }
+    return m->momentum == 0 ||
+           (all_inside16(mlp_velocity(m, layer), &view, -32767, 32767) &&
+            all_inside32(mlp_bias_velocity(m, layer), n, -(1 << 22), 1 << 22));
+}
+
+/* Section 2, item 4, and low below 256. */
+static bool are_words_valid(const mlp_t *m)
+{
+    const uint32_t layers = m->layer_count;
+    return all_inside32(mlp_weight_exponent(m, 0), layers, LIMIT_WEIGHT_EXPONENT_MIN,
+                        LIMIT_WEIGHT_EXPONENT_MAX) &&
+           all_inside32(mlp_row_exponent(m, 0), 1, LIMIT_ACTIVATION_EXPONENT_MIN,
+                        LIMIT_INPUT_EXPONENT_MAX) &&
+           all_inside32(mlp_row_exponent(m, 1), layers - 1, LIMIT_ACTIVATION_EXPONENT_MIN, 0) &&
+           all_inside32(mlp_low(m, 1), layers - 1, 0, 255);
+}
+
+int mlp_start(mlp_t *m)
+{
+    m->started = false;
+    m->size = 0;
+    m->collected = 0;
+    memset(&m->counters, 0, sizeof m->counters);
+    if (m->layer_count == 0 || !are_words_valid(m)) {
+        return STATUS_BAD_STATE;
+    }
+    for (uint32_t l = 0; l < m->layer_count; l++) {
+        if (!is_layer_valid(m, mlp_layer(m, l))) {
+            return STATUS_BAD_STATE;
+        }
+    }
+    m->started = true;
+    return STATUS_OK;
+}
+
+uint32_t mlp_step_count(const mlp_t *m)
+{
+    return m->layer_count == 0 ? 0 : *mlp_step_word(m);
+}

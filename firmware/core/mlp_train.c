@@ -1,0 +1,210 @@
+/* Samples in, steps and inferences out. */
+#include "fixed.h"
+#include "loss.h"
+#include "mlp_internal.h"
+
+#include <stddef.h>
+
+size_t mlp_feature_bytes(const mlp_t *m)
+{
+    const mlp_layer_t *layer = mlp_layer(m, 0);
+    return (size_t)layer->inputs * mlp_element_bytes(layer->format);
+}
+
+size_t mlp_target_bytes(const mlp_t *m)
+{
+    switch (m->loss) {
+    case LOSS_SOFTMAX_CROSS_ENTROPY:
+        return 1;
+    case LOSS_SQUARED_ERROR:
+        return 4u * mlp_outputs(m);
+    default:
+        return 2u * mlp_outputs(m);
+    }
+}
+
+uint32_t mlp_outputs(const mlp_t *m)
+{
+    return mlp_last_layer(m)->outputs;
+}
+
+uint32_t mlp_predictions(const mlp_t *m)
+{
+    return m->loss == LOSS_SOFTMAX_CROSS_ENTROPY ? 1 : mlp_outputs(m);
+}
+
+const mlp_counters_t *mlp_counters(const mlp_t *m)
+{
+    return &m->counters;
+}
+
+/* Copies the features of sample b into its row; false where one is beyond A[0]. */
+static bool take_features(const mlp_t *m, uint32_t b, const uint8_t *bytes)
+{
+    const mlp_layer_t *layer = mlp_layer(m, 0);
+    void *row = mlp_row(m, layer, b);
+    for (uint32_t i = 0; i < layer->inputs; i++) {
+        int32_t x = bytes[i];
+        if (layer->format == INPUT_U8) {
+            ((uint8_t *)row)[i] = bytes[i];
+        } else if (layer->format == INPUT_I8) {
+            x = (int8_t)bytes[i];
+            ((int8_t *)row)[i] = (int8_t)x;
+        } else {
+            x = (int16_t)(bytes[2 * i] | bytes[2 * i + 1] << 8);
+            ((int16_t *)row)[i] = (int16_t)x;
+        }
+        if (fixed_abs(x) > m->input_max) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Parks the target of sample b until its step; false where a value is out of its range. */
+static bool take_target(const mlp_t *m, uint32_t b, const uint8_t *bytes)
+{
+    const uint32_t outputs = mlp_outputs(m);
+    if (m->loss == LOSS_SOFTMAX_CROSS_ENTROPY) {
+        mlp_small_target(m, b)[0] = bytes[0];
+        return bytes[0] < outputs;
+    }
+    for (uint32_t k = 0; k < outputs; k++) {
+        if (m->loss == LOSS_SQUARED_ERROR) {
+            const uint32_t low = bytes[4 * k] | (uint32_t)bytes[4 * k + 1] << 8;
+            const uint32_t high = bytes[4 * k + 2] | (uint32_t)bytes[4 * k + 3] << 8;
+            const int32_t target = (int32_t)(low | high << 16);
+            mlp_q16_target(m, b)[k] = target;
+            if (fixed_abs(target) > LIMIT_TARGET_MAX) {
+                return false;
+            }
+        } else {
+            const uint16_t target = (uint16_t)(bytes[2 * k] | bytes[2 * k + 1] << 8);
+            mlp_small_target(m, b)[k] = target;
+            if (target > LIMIT_SIGMOID_TARGET_MAX) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* Evaluates logits in scratch against the parked target of sample b. */
+static uint32_t evaluate(const mlp_t *m, uint32_t b, int32_t *error, bool *correct)
+{
+    const loss_target_t target = {mlp_small_target(m, b), mlp_q16_target(m, b)};
+    return loss_evaluate(m->loss, mlp_scratch(m), mlp_outputs(m),
+                         mlp_acc_exponent(m, m->layer_count - 1u), target, error, correct);
+}
+
+static uint32_t add_saturating(uint32_t a, uint32_t b)
+{
+    return a > UINT32_MAX - b ? UINT32_MAX : a + b;
+}
+
+/* Forward through the hidden layers, with amx and asat. */
+static void forward_batch(mlp_t *m)
+{
+    for (uint32_t l = 0; l + 1 < m->layer_count; l++) {
+        activation_stats_t stats = {0, 0};
+        for (uint32_t b = 0; b < m->size; b++) {
+            mlp_forward_hidden(m, l, b, &stats);
+        }
+        mlp_layer(m, l)->largest = stats.largest;
+        m->counters.asat += stats.saturated;
+    }
+}
+
+/* Last layer, loss, and the deltas of the last layer. */
+static void lose_batch(mlp_t *m)
+{
+    uint32_t loss = 0;
+    for (uint32_t b = 0; b < m->size; b++) {
+        bool correct;
+        int32_t *logits = mlp_forward_logits(m, b);
+        loss = add_saturating(loss, evaluate(m, b, logits, &correct));
+        m->counters.correct += correct;
+        mlp_backward_output(m, b, loss_error_exponent(m->loss));
+    }
+    m->counters.loss_sum += loss;
+}
+
+/* One training step on the collected batch. */
+static void run_step(mlp_t *m)
+{
+    forward_batch(m);
+    lose_batch(m);
+    for (uint32_t l = m->layer_count - 1u; l > 0; l--) {
+        for (uint32_t b = 0; b < m->size; b++) {
+            mlp_backward_hidden(m, l, b);
+        }
+    }
+    for (uint32_t l = 0; l < m->layer_count; l++) {
+        mlp_update_layer(m, l, m->size);
+    }
+    mlp_end_batch(m);
+    m->size = 0;
+    m->collected = 0;
+}
+
+int mlp_batch_open(const mlp_t *m)
+{
+    return m->size != 0;
+}
+
+int mlp_begin_batch(mlp_t *m, uint16_t size, uint16_t lr_mantissa, int8_t lr_exponent)
+{
+    if (!m->started || m->size != 0 || size == 0 || size > m->batch || lr_mantissa == 0 ||
+        lr_mantissa > LIMIT_LR_MANTISSA_MAX || lr_exponent < LIMIT_LR_EXPONENT_MIN ||
+        lr_exponent > LIMIT_LR_EXPONENT_MAX) {
+        return STATUS_BAD_SAMPLE;
+    }
+    m->size = size;
+    m->lr_mantissa = lr_mantissa;
+    m->lr_exponent = lr_exponent;
+    return STATUS_OK;
+}
+
+int mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *target)
+{
+    if (m->size == 0) {
+        return STATUS_BAD_SAMPLE;
+    }
+    if (!take_features(m, m->collected, features) || !take_target(m, m->collected, target)) {
+        if (m->collected == 0) {
+            m->size = 0;
+        }
+        return STATUS_BAD_SAMPLE;
+    }
+    m->collected++;
+    if (m->collected == m->size) {
+        run_step(m);
+    }
+    return STATUS_OK;
+}
+
+/* Works in the rows of the first sample that is still missing: they are free whenever no step
+ * runs. */
+int mlp_infer(mlp_t *m, const uint8_t *features, const uint8_t *target, mlp_result_t *result)
+{
+    const uint32_t b = m->collected;
+    if (!m->started || !take_features(m, b, features) ||
+        (target != NULL && !take_target(m, b, target))) {
+        return STATUS_BAD_SAMPLE;
+    }
+    activation_stats_t unused = {0, 0};
+    for (uint32_t l = 0; l + 1 < m->layer_count; l++) {
+        mlp_forward_hidden(m, l, b, &unused);
+    }
+    bool correct = false;
+    result->logits = mlp_forward_logits(m, b);
+    result->loss = target == NULL ? 0 : evaluate(m, b, NULL, &correct);
+    result->correct = correct;
+    return STATUS_OK;
+}
+
+int32_t mlp_prediction(const mlp_t *m, const int32_t *logits, uint32_t i)
+{
+    return loss_prediction(m->loss, logits, mlp_outputs(m),
+                           mlp_acc_exponent(m, m->layer_count - 1u), i);
+}

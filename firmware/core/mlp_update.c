@@ -1,0 +1,222 @@
+#include "fixed.h"
+#include "mlp_internal.h"
+#include "protocol.h"
+#include "random.h"
+
+#include <stddef.h>
+
+#define BIAS_VELOCITY_MAX (1 << 22)
+
+/* Item 1: E, the exponent that the batch's largest update mantissa is scaled to.
+ * Range: md * lrm <= 2^30; E ends in eW - eX - 24 .. eW - eX - 1 - f. */
+static int32_t update_exponent(const mlp_t *m, const mlp_layer_t *layer, int32_t unit,
+                               uint16_t count, int32_t fraction_bits)
+{
+    int32_t exponent = unit - 24;
+    for (uint32_t b = 0; b < count; b++) {
+        const mlp_scale_t *scale = mlp_scale(m, layer, b);
+        if (scale->largest > 0) {
+            const int32_t wanted = scale->exponent +
+                                   fixed_bits((uint32_t)scale->largest * m->lr_mantissa) +
+                                   m->lr_exponent - m->update_bits;
+            exponent = wanted > exponent ? wanted : exponent;
+        }
+    }
+    const int32_t highest = unit - 1 - fraction_bits;
+    return exponent < highest ? exponent : highest;
+}
+
+/* Item 2: d' = RS(d * lrm, E - (ed + elr), 2^dp - 1), in place. Range: |d * lrm| <= 2^30. */
+static void scale_deltas(const mlp_t *m, const mlp_layer_t *layer, uint16_t count,
+                         int32_t exponent)
+{
+    const int32_t limit = (1 << m->update_bits) - 1;
+    for (uint32_t b = 0; b < count; b++) {
+        const int32_t shift = exponent - (mlp_scale(m, layer, b)->exponent + m->lr_exponent);
+        int16_t *delta = mlp_delta(m, layer, b);
+        for (uint32_t j = 0; j < layer->outputs; j++) {
+            delta[j] = (int16_t)fixed_scale(delta[j] * m->lr_mantissa, shift, limit);
+        }
+    }
+}
+
+/* Items 4 and 5: the biases; their unit is the accumulator's, `shift` = s + 2 eX below the
+ * gradient's. Range: |sum of d'| <= 2^30 (section 2, budget 3); |Vb * mu| < 2^30; every other
+ * term is at most 2^28. */
+static void update_biases(mlp_t *m, const mlp_layer_t *layer, uint16_t count, int32_t shift)
+{
+    int32_t *bias = mlp_bias(m, layer);
+    const int16_t *deltas = mlp_delta(m, layer, 0);
+    for (uint32_t j = 0; j < layer->outputs; j++) {
+        int32_t gradient = 0;
+        for (uint32_t b = 0; b < count; b++) {
+            gradient += deltas[b * layer->outputs + j];
+        }
+        int32_t moved = bias[j];
+        if (m->momentum == 0) {
+            moved -= fixed_scale(gradient, shift, LIMIT_BIAS_MAX);
+        } else {
+            int32_t *velocity = mlp_bias_velocity(m, layer) + j;
+            const int32_t v = fixed_round(*velocity * m->momentum, 8) +
+                              fixed_scale(gradient, shift - 4, 1 << 20);
+            *velocity = fixed_clamp(v, -BIAS_VELOCITY_MAX, BIAS_VELOCITY_MAX);
+            moved -= fixed_round(*velocity, 4);
+        }
+        bias[j] = fixed_clamp(moved, -LIMIT_BIAS_MAX, LIMIT_BIAS_MAX);
+        m->counters.bsat += bias[j] != moved;
+    }
+}
+
+static void halve_biases(const mlp_t *m, const mlp_layer_t *layer)
+{
+    int32_t *bias = mlp_bias(m, layer);
+    for (uint32_t j = 0; j < layer->outputs; j++) {
+        bias[j] = fixed_round(bias[j], 1);
+        if (m->momentum != 0) {
+            int32_t *velocity = mlp_bias_velocity(m, layer) + j;
+            *velocity = fixed_round(*velocity, 1);
+        }
+    }
+}
+
+/* Item 6: twice the range at half the resolution, rounded stochastically. */
+static void widen(const mlp_t *m, const mlp_layer_t *layer)
+{
+    const kernels_layer_t kernels = mlp_kernels_layer(m, layer);
+    int16_t *velocity = m->momentum == 0 ? NULL : mlp_velocity(m, layer);
+    for (uint32_t j = 0; j < layer->outputs; j++) {
+        for (uint32_t i = 0; i < layer->inputs; i++) {
+            const uint32_t at = kernels_index(&kernels, j, i);
+            const int32_t carry = (int32_t)(random_draw(mlp_prng(m)) >> 31);
+            kernels.weights[at] = (int16_t)fixed_floor(kernels.weights[at] + carry, 1);
+            if (velocity != NULL) {
+                velocity[at] = (int16_t)fixed_round(velocity[at], 1);
+            }
+        }
+    }
+    halve_biases(m, layer);
+}
+
+void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count)
+{
+    const mlp_layer_t *layer = mlp_layer(m, l);
+    const kernels_layer_t kernels = mlp_kernels_layer(m, layer);
+    const uint8_t fraction_bits = m->momentum == 0 ? 0 : m->velocity_bits;
+    int32_t *weight_exponent = mlp_weight_exponent(m, l);
+    const int32_t row_exponent = *mlp_row_exponent(m, l);
+    const int32_t unit = *weight_exponent - row_exponent;
+    const int32_t exponent = update_exponent(m, layer, unit, count, fraction_bits);
+    const int32_t shift = unit - exponent;
+
+    scale_deltas(m, layer, count, exponent);
+    const kernels_update_t update = {
+        .x = mlp_row(m, layer, 0),
+        .delta = mlp_delta(m, layer, 0),
+        .velocity = m->momentum == 0 ? NULL : mlp_velocity(m, layer),
+        .scratch = mlp_scratch(m),
+        .count = count,
+        .shift = (uint8_t)shift,
+        .weight_bits = layer->weight_bits,
+        .momentum = m->momentum,
+        .velocity_bits = fraction_bits,
+    };
+    const bool saturated = kernels_update(&kernels, &update, mlp_prng(m));
+    update_biases(m, layer, count, shift + 2 * row_exponent);
+    m->counters.wsat += saturated;
+    if (saturated && (m->flags & MODEL_FLAG_WIDEN) &&
+        *weight_exponent < LIMIT_WEIGHT_EXPONENT_MAX) {
+        widen(m, layer);
+        *weight_exponent += 1;
+    }
+}
+
+/* Section 7, item 1: w -= (w + (draw >> (32 - k))) >> k. Range: the result lies between w and 0. */
+static void decay(const mlp_t *m)
+{
+    for (uint32_t l = 0; l < m->layer_count; l++) {
+        const mlp_layer_t *layer = mlp_layer(m, l);
+        const kernels_layer_t kernels = mlp_kernels_layer(m, layer);
+        for (uint32_t j = 0; j < layer->outputs; j++) {
+            for (uint32_t i = 0; i < layer->inputs; i++) {
+                int16_t *w = kernels.weights + kernels_index(&kernels, j, i);
+                const uint32_t r = random_draw(mlp_prng(m)) >> (32u - m->decay_shift);
+                *w = (int16_t)(*w - fixed_floor(*w + (int32_t)r, m->decay_shift));
+            }
+        }
+    }
+}
+
+static void double_biases(const mlp_t *m, const mlp_layer_t *layer)
+{
+    int32_t *bias = mlp_bias(m, layer);
+    for (uint32_t j = 0; j < layer->outputs; j++) {
+        bias[j] *= 2;
+        if (m->momentum != 0) {
+            int32_t *velocity = mlp_bias_velocity(m, layer) + j;
+            *velocity = fixed_clamp(2 * *velocity, -BIAS_VELOCITY_MAX, BIAS_VELOCITY_MAX);
+        }
+    }
+}
+
+static uint32_t largest_bias(const mlp_t *m, const mlp_layer_t *layer)
+{
+    const int32_t *bias = mlp_bias(m, layer);
+    uint32_t largest = 0;
+    for (uint32_t j = 0; j < layer->outputs; j++) {
+        const uint32_t magnitude = fixed_abs(bias[j]);
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    return largest;
+}
+
+/* Section 7, item 2, for the rows that layer l >= 1 reads: the exponent follows the largest value
+ * of the batch, at once upwards, after 256 quiet steps downwards. */
+static void adapt(const mlp_t *m, uint32_t l)
+{
+    const mlp_layer_t *layer = mlp_layer(m, l);
+    const mlp_layer_t *below = layer - 1;
+    if (below->activation != ACTIVATION_RELU && below->activation != ACTIVATION_LEAKY) {
+        return;
+    }
+    const uint32_t limit = (1u << below->activation_bits) - 1u;
+    int32_t *exponent = mlp_row_exponent(m, l);
+    int32_t *low = mlp_low(m, l);
+    if (below->largest > limit) {
+        *low = 0;
+        if (*exponent < 0) {
+            *exponent += 1;
+            halve_biases(m, layer);
+        }
+    } else if (below->largest > 0 && below->largest <= limit >> 2) {
+        *low += 1;
+        if (*low == 256) {
+            *low = 0;
+            if (*exponent > -14 && largest_bias(m, layer) <= LIMIT_BIAS_MAX / 2) {
+                *exponent -= 1;
+                double_biases(m, layer);
+            }
+        }
+    } else {
+        *low = 0;
+    }
+}
+
+void mlp_end_batch(mlp_t *m)
+{
+    uint32_t *step = mlp_step_word(m);
+    if (m->decay_every != 0 && *step % m->decay_every == m->decay_every - 1) {
+        decay(m);
+    }
+    uint32_t weights = mlp_weight_count(mlp_layer(m, 0));
+    for (uint32_t l = 1; l < m->layer_count; l++) {
+        weights += mlp_weight_count(mlp_layer(m, l));
+        if (m->flags & MODEL_FLAG_ADAPTIVE) {
+            adapt(m, l);
+        }
+    }
+    if (weights % 2 == 0) {
+        (void)random_draw(mlp_prng(m));
+    }
+    *step += 1;
+    m->digest_valid = false;
+}
