@@ -8,9 +8,9 @@ import numpy as np
 
 from fixgrad.datasets.dataset import Dataset, Part
 
-_CLASSES: Final = ("digits", "wine", "iris", "breast_cancer")
+CLASSES: Final = ("digits", "wine", "iris", "breast_cancer")
 _VALUES: Final = ("diabetes",)
-NAMES: Final = _CLASSES + _VALUES
+NAMES: Final = CLASSES + _VALUES
 
 
 def load_builtin(name: str) -> Dataset:
@@ -19,7 +19,7 @@ def load_builtin(name: str) -> Dataset:
 
     bunch = getattr(datasets, f"load_{name}")()
     features = np.ascontiguousarray(bunch.data, dtype=np.float64)
-    classes = name in _CLASSES
+    classes = name in CLASSES
     targets = np.asarray(bunch.target)
     return Dataset(
         name=name,

@@ -19,6 +19,7 @@ from fixgrad.datasets.table import Table, load_table, read_unlabelled
 from fixgrad.errors import DataError
 
 BUILTIN_NAMES = builtin.NAMES
+BUILTIN_CLASSES = builtin.CLASSES
 
 _MNIST_FILES = (
     "train-images-idx3-ubyte",
@@ -167,7 +168,7 @@ def _find_labels(path: Path) -> Path:
 
 
 def _missing(path: Path, source: str) -> str:
-    built_in = ", ".join(BUILTIN_NAMES)
+    built_in = ", ".join(BUILTIN_CLASSES)
     close = difflib.get_close_matches(source.lower(), BUILTIN_NAMES, 1)
     near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     close = close or difflib.get_close_matches(path.name, near, 1)

@@ -1,0 +1,335 @@
+"""The folder of a run: resolved run file, names and scaling, parameters, metrics, checkpoint.
+
+    run.toml         the run file, every default filled in
+    data.json        class names, feature names, scaling, identity of the run
+    initial.npz      state before the first step
+    final.npz        state after the last one
+    checkpoint.npz   state, position and tally of the last checkpoint
+    metrics.jsonl    one JSON object an epoch
+
+Parameters are integers: weights_l int16 [n_out, n_in] in units of 2**weight_exponent[l], bias_l
+int32 [n_out] in units of 2**(weight_exponent[l] + activation_exponent[l]). Nothing is pickled.
+Every file but metrics.jsonl is replaced in one piece, so a crash leaves the old or the new one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fixgrad.datasets import Scaling
+from fixgrad.errors import RunFileError
+from fixgrad.model import ModelConfig, State, state_bytes
+from fixgrad.run import DataForm, PreparedRun, build_config
+from fixgrad.runfile import RunFile, format_run, load_run
+
+_RUN, _DATA, _METRICS = "run.toml", "data.json", "metrics.jsonl"
+_INITIAL, _FINAL, _CHECKPOINT = "initial.npz", "final.npz", "checkpoint.npz"
+_TALLY = ("samples", "loss_sum", "correct", "wsat", "asat", "bsat")
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """What checkpoint.npz holds.
+
+    Attributes:
+        state: the trained state.
+        position: first sample that it has not seen.
+        tally: counts of the epoch so far, by name.
+    """
+
+    state: State
+    position: int
+    tally: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder and the run inside it."""
+
+    path: Path
+
+    def holds_run(self) -> bool:
+        """Tell whether a run was begun here."""
+        return (self.path / _RUN).exists()
+
+    def create(self, prepared: PreparedRun) -> None:
+        """Begin a run: write everything that stands before its first step, forget the rest.
+
+        Args:
+            prepared: the run.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name in (_FINAL, _CHECKPOINT, _METRICS):
+            (self.path / name).unlink(missing_ok=True)
+        write_atomic(self.path / _DATA, _form_text(prepared).encode())
+        self._save_state(_INITIAL, prepared.config, prepared.initial)
+        write_atomic(self.path / _RUN, format_run(prepared.run).encode())
+
+    def run(self) -> RunFile:
+        """Return the resolved run file.
+
+        Raises:
+            RunFileError: there is none, or it is damaged.
+        """
+        if not self.path.is_dir():
+            raise RunFileError(
+                f"no folder {self.path}; give the folder that `fixgrad train` wrote (its --out)"
+            )
+        if not self.holds_run():
+            raise RunFileError(
+                f"{self.path} holds no run ({_RUN} is missing); give the folder that "
+                "`fixgrad train` wrote (its --out)"
+            )
+        return load_run(self.path / _RUN)
+
+    def form(self) -> DataForm:
+        """Return names and scaling.
+
+        Raises:
+            RunFileError: data.json is missing or damaged.
+        """
+        return self._data()[0]
+
+    def run_id(self) -> int:
+        """Return the identity of the run that was begun here.
+
+        Raises:
+            RunFileError: data.json is missing or damaged.
+        """
+        return self._data()[1]
+
+    def _data(self) -> tuple[DataForm, int]:
+        path = self.path / _DATA
+        try:
+            value = json.loads(path.read_text("utf-8"))
+            form = DataForm(
+                str(value["name"]),
+                tuple(str(name) for name in value["class_names"]),
+                tuple(str(name) for name in value["feature_names"]),
+                Scaling.from_json(json.dumps(value["scaling"]), str(path)),
+            )
+            return form, int(value["run_id"])
+        except OSError as error:
+            raise RunFileError(f"cannot read {path}: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunFileError(f"{path} is damaged; train the run again") from error
+
+    def config(self) -> ModelConfig:
+        """Return the model of the run.
+
+        Raises:
+            RunFileError: run.toml or data.json is missing or damaged.
+            ModelError: a limit of NUMERICS is broken.
+        """
+        return build_config(self.run(), self.form().scaling)
+
+    def save_final(self, config: ModelConfig, state: State) -> None:
+        """Write the state after the last step."""
+        self._save_state(_FINAL, config, state)
+
+    def final(self, config: ModelConfig) -> State:
+        """Return the state after the last step.
+
+        Raises:
+            RunFileError: the run has not ended, or the file does not belong to it.
+        """
+        if not (self.path / _FINAL).exists():
+            raise RunFileError(
+                f"{self.path} holds no trained parameters yet ({_FINAL} is missing); finish the "
+                f"run: fixgrad train --resume {self.path} --port URL"
+            )
+        return self._load_state(_FINAL, config)[0]
+
+    def initial(self, config: ModelConfig) -> State:
+        """Return the state before the first step.
+
+        Raises:
+            RunFileError: the file is missing or does not belong to the run.
+        """
+        return self._load_state(_INITIAL, config)[0]
+
+    def save_checkpoint(
+        self, config: ModelConfig, state: State, position: int, tally: Mapping[str, int]
+    ) -> None:
+        """Replace the checkpoint.
+
+        Args:
+            config: the model.
+            state: the trained state, at a batch boundary.
+            position: first sample that it has not seen.
+            tally: counts of the epoch so far: samples, loss_sum, correct, wsat, asat, bsat.
+        """
+        counts = np.array([tally[name] for name in _TALLY], dtype=np.uint64)
+        self._save_state(
+            _CHECKPOINT, config, state, position=np.uint32(position), tally=counts
+        )
+
+    def checkpoint(self, config: ModelConfig) -> SavedCheckpoint | None:
+        """Return the last checkpoint, or None before the first.
+
+        Raises:
+            RunFileError: it is damaged or belongs to another run.
+        """
+        if not (self.path / _CHECKPOINT).exists():
+            return None
+        state, arrays = self._load_state(_CHECKPOINT, config)
+        try:
+            counts = [int(value) for value in arrays["tally"]]
+            tally = dict(zip(_TALLY, counts, strict=True))
+            return SavedCheckpoint(state, int(arrays["position"]), tally)
+        except (KeyError, ValueError, TypeError) as error:
+            raise self._damaged(_CHECKPOINT) from error
+
+    def append_metrics(self, values: Mapping[str, object]) -> None:
+        """Add one line to metrics.jsonl."""
+        with (self.path / _METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the lines of metrics.jsonl; a line that a crash cut off is left out."""
+        try:
+            text = (self.path / _METRICS).read_text("utf-8")
+        except FileNotFoundError:
+            return []
+        lines: list[dict[str, Any]] = []
+        for line in text.splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                break
+        return lines
+
+    def keep_metrics(self, epochs: int) -> None:
+        """Keep the lines of the first epochs only: what a resumed run has not yet to repeat."""
+        kept = [line for line in self.metrics() if line.get("epoch", 0) <= epochs]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        write_atomic(self.path / _METRICS, text.encode())
+
+    def _save_state(
+        self, name: str, config: ModelConfig, state: State, **more: object
+    ) -> None:
+        arrays: dict[str, Any] = {"model": np.frombuffer(config.encode(), np.uint8)}
+        for tensor, layer, values in state.tensors():
+            arrays[f"{tensor}_{layer}"] = values
+        arrays["weight_exponent"] = np.array(state.weight_exponent, np.int32)
+        arrays["activation_exponent"] = np.array(state.activation_exponent, np.int32)
+        arrays["low"] = np.array(state.low, np.int32)
+        arrays["prng"], arrays["step"] = np.uint32(state.prng), np.uint32(state.step)
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays, **more)  # type: ignore[arg-type]
+        write_atomic(self.path / name, buffer.getvalue())
+
+    def _load_state(
+        self, name: str, config: ModelConfig
+    ) -> tuple[State, dict[str, NDArray[np.generic]]]:
+        path = self.path / name
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise RunFileError(f"cannot read {path}: {error.strerror}") from error
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in archive.files}
+            if arrays["model"].tobytes() != config.encode():
+                raise RunFileError(
+                    f"{path} belongs to another model than {self.path / _RUN}; train the run again"
+                )
+            return _state(config, arrays), arrays
+        except RunFileError:
+            raise
+        except Exception as error:  # damaged files raise whatever zip and npy parsing happen to hit
+            raise self._damaged(name) from error
+
+    def _damaged(self, name: str) -> RunFileError:
+        return RunFileError(f"{self.path / name} is damaged; train the run again")
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace a file in one piece: temporary file, fsync, rename, fsync of the folder.
+
+    Raises:
+        OSError: the folder cannot be written; the old file is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable, where folders can be opened (not on Windows)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _form_text(prepared: PreparedRun) -> str:
+    form = prepared.form
+    return json.dumps(
+        {
+            "run_id": prepared.run_id,
+            "name": form.name,
+            "class_names": form.class_names,
+            "feature_names": form.feature_names,
+            "scaling": json.loads(form.scaling.to_json()),
+        },
+        indent=1,
+    )
+
+
+def _state(config: ModelConfig, arrays: Mapping[str, NDArray[np.generic]]) -> State:
+    """Build a state of arrays; shapes and dtypes must be exactly those of the model."""
+    blank = State.decode(config, bytes(state_bytes(config)))
+    tensors: dict[str, list[NDArray[Any]]] = {
+        "weights": [], "bias": [], "velocity": [], "bias_velocity": []
+    }
+    for tensor, layer, values in blank.tensors():
+        array = arrays[f"{tensor}_{layer}"]
+        if array.shape != values.shape or array.dtype != values.dtype:
+            raise ValueError(f"{tensor}_{layer} has the shape {array.shape}")
+        tensors[tensor].append(array)
+
+    def integers(name: str, count: int) -> list[int]:
+        values = [int(value) for value in np.atleast_1d(arrays[name])]
+        if len(values) != count:
+            raise ValueError(f"{name} has {len(values)} entries")
+        return values
+
+    return dataclasses.replace(
+        blank,
+        weights=tensors["weights"],
+        biases=tensors["bias"],
+        velocities=tensors["velocity"],
+        bias_velocities=tensors["bias_velocity"],
+        weight_exponent=integers("weight_exponent", config.layer_count),
+        activation_exponent=integers("activation_exponent", config.layer_count),
+        low=integers("low", config.layer_count - 1),
+        prng=integers("prng", 1)[0],
+        step=integers("step", 1)[0],
+    )
