@@ -66,7 +66,9 @@ def find_compiler() -> tuple[Path, str]:
         [found, "-dumpfullversion"], capture_output=True, text=True, check=True
     ).stdout.strip()
     if not re.fullmatch(rf"{GCC_MAJOR}\.\d+\.\d+", version):
-        raise SetupError(f"arm-none-eabi-gcc {version} is installed; platformio.ini pins {GCC_MAJOR}")
+        raise SetupError(
+            f"arm-none-eabi-gcc {version} is installed; platformio.ini pins version {GCC_MAJOR}"
+        )
     return Path(found).resolve().parent, version
 
 

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 
-Import("env")  # noqa: F821 (SCons)
+Import("env")
 
 
 def free_port() -> int:
@@ -35,7 +35,7 @@ def emulate(target, source, env):  # type: ignore[no-untyped-def]
         return 0
 
 
-env.AddCustomTarget(  # noqa: F821
+env.AddCustomTarget(
     "emulate",
     "$BUILD_DIR/firmware.elf",
     emulate,

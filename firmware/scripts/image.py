@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-Import("env")  # noqa: F821 (SCons)
+Import("env")
 
-board = env.BoardConfig()  # noqa: F821
-ports = Path(env.subst("$PROJECT_DIR"), "firmware", "ports")  # noqa: F821
-env.Append(  # noqa: F821
+board = env.BoardConfig()
+ports = Path(env.subst("$PROJECT_DIR"), "firmware", "ports")
+env.Append(
     CPPDEFINES=[
-        ("PORT_BOARD", env.StringifyMacro(env["BOARD"])),  # noqa: F821
-        ("PORT_CORE", env.StringifyMacro(board.get("build.cpu"))),  # noqa: F821
+        ("PORT_BOARD", env.StringifyMacro(env["BOARD"])),
+        ("PORT_CORE", env.StringifyMacro(board.get("build.cpu"))),
     ],
     LINKFLAGS=["-nostartfiles", "--specs=nano.specs"],
     LIBPATH=[str(ports / "cortexm")],
 )
-env.Depends(  # noqa: F821
+env.Depends(
     "$BUILD_DIR/firmware.elf",
     [str(ports / "cortexm" / "sections.ld"), f"$PROJECT_DIR/{board.get('build.ldscript')}"],
 )

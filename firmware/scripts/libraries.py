@@ -1,5 +1,5 @@
 """The image is C: the C++ library that platforms add is not linked and need not be installed."""
 
-Import("env")  # noqa: F821 (SCons)
+Import("env")
 
-env.Replace(LIBS=[name for name in env["LIBS"] if name != "stdc++"])  # noqa: F821
+env.Replace(LIBS=[name for name in env["LIBS"] if name != "stdc++"])

@@ -1,0 +1,94 @@
+"""The boards that fixgrad has a port for: one table.
+
+A board's name is its PlatformIO board id and the name of its environment in platformio.ini.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Board:
+    """What a board is and what its image leaves to a model.
+
+    Attributes:
+        name: PlatformIO board id and environment.
+        title: what is printed on it.
+        mcu: the chip.
+        core: the processor core.
+        clock_hz: clock of the core after start.
+        ram_bytes, flash_bytes: memory of the chip that the image may use.
+        stack_bytes: RAM reserved for the stack.
+        arena_bytes: RAM that the image leaves to a model and its batch.
+        payload_max, ring_bytes: largest payload and receive buffer of the link.
+        uart: the UART and the pins of the link.
+        machine: QEMU's name of the emulated board.
+    """
+
+    name: str
+    title: str
+    mcu: str
+    core: str
+    clock_hz: int
+    ram_bytes: int
+    flash_bytes: int
+    stack_bytes: int
+    arena_bytes: int
+    payload_max: int
+    ring_bytes: int
+    uart: str
+    machine: str
+
+
+_TABLE = (
+    Board(
+        name="disco_f100rb",
+        title="ST STM32VLDISCOVERY",
+        mcu="STM32F100RB",
+        core="cortex-m3",
+        clock_hz=24_000_000,
+        ram_bytes=8 * 1024,
+        flash_bytes=128 * 1024,
+        stack_bytes=640,
+        arena_bytes=0,
+        payload_max=256,
+        ring_bytes=512,
+        uart="USART1: PA9 TX, PA10 RX",
+        machine="stm32vldiscovery",
+    ),
+    Board(
+        name="olimex_p405",
+        title="Olimex STM32-P405",
+        mcu="STM32F405RG",
+        core="cortex-m4",
+        clock_hz=168_000_000,
+        ram_bytes=128 * 1024,
+        flash_bytes=1024 * 1024,
+        stack_bytes=4096,
+        arena_bytes=0,
+        payload_max=1024,
+        ring_bytes=4096,
+        uart="USART1: PA9 TX, PA10 RX (UEXT pins 3 and 4)",
+        machine="netduinoplus2",
+    ),
+    Board(
+        name="mps2_an386",
+        title="Arm MPS2 with image AN386",
+        mcu="AN386",
+        core="cortex-m4",
+        clock_hz=25_000_000,
+        ram_bytes=4 * 1024 * 1024,
+        flash_bytes=4 * 1024 * 1024,
+        stack_bytes=8192,
+        arena_bytes=0,
+        payload_max=1024,
+        ring_bytes=4096,
+        uart="CMSDK UART 0",
+        machine="mps2-an386",
+    ),
+)
+
+BOARDS: Final[dict[str, Board]] = {board.name: board for board in _TABLE}
+"""Every board by name."""

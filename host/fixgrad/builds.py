@@ -1,0 +1,185 @@
+"""Firmware images, built by PlatformIO when they are missing or older than their sources."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+
+from fixgrad.boards import Board
+from fixgrad.errors import BuildError
+from fixgrad.sources import firmware_dir
+
+if sys.platform != "win32":
+    import fcntl
+
+BUILD_TIMEOUT_S = 1800
+"""A first build may download the compiler."""
+
+INSTALLED_PROJECT = "project"
+"""Folder of an installed package's firmware that holds what lies beside it in a source tree."""
+
+OFFLINE_TOOL = Path("tools", "offline_platformio.py")
+OFFLINE_CORE = ".platformio"
+NOT_IN_IMAGES = "posix"
+ERROR_LINE = re.compile(r"\berror\b", re.IGNORECASE)
+ERROR_LINES_SHOWN = 3
+
+
+def project_dir() -> Path:
+    """Return the folder of platformio.ini and firmware.
+
+    In a source tree that is its top. An installed package is copied to the user's cache first,
+    once for every version, because PlatformIO writes beside its project.
+    """
+    firmware = firmware_dir()
+    if (firmware.parent / "platformio.ini").exists():
+        return firmware.parent
+    cache = platformdirs.user_cache_path("fixgrad", ensure_exists=True)
+    project = cache / f"firmware-{_fingerprint(firmware)[:16]}"
+    if not project.exists():
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            copy = Path(scratch) / "copy"
+            shutil.copytree(firmware / INSTALLED_PROJECT, copy)
+            shutil.copytree(
+                firmware, copy / "firmware", ignore=shutil.ignore_patterns(INSTALLED_PROJECT)
+            )
+            with contextlib.suppress(FileExistsError, OSError):
+                copy.rename(project)
+    return project
+
+
+def build_image(board: Board) -> Path:
+    """Build a board's image unless it is up to date.
+
+    Returns:
+        The linked ELF file.
+
+    Raises:
+        BuildError: PlatformIO or the compiler is missing, or the build failed.
+    """
+    project = project_dir()
+    image = project / ".pio" / "build" / board.name / "firmware.elf"
+    stamp = image.with_name("fixgrad.stamp")
+    core = _core_dir(project)
+    wanted = hashlib.sha256(
+        f"{core}{_fingerprint(project / 'firmware')}".encode()
+        + (project / "platformio.ini").read_bytes()
+    ).hexdigest()
+    with _locked(project):
+        if not _is_current(image, stamp, wanted):
+            _run_platformio(project, core, board)
+            if not image.exists():
+                raise BuildError(f"PlatformIO reports success but left no {image}")
+            stamp.write_text(wanted)
+    return image
+
+
+def _fingerprint(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_file() and not {NOT_IN_IMAGES, "__pycache__"} & set(relative.parts):
+            digest.update(f"{relative.as_posix()}\0{path.stat().st_size}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_current(image: Path, stamp: Path, wanted: str) -> bool:
+    return (
+        image.exists()
+        and stamp.exists()
+        and stamp.read_text() == wanted
+        and stamp.stat().st_mtime_ns >= image.stat().st_mtime_ns
+    )
+
+
+@contextlib.contextmanager
+def _locked(project: Path) -> Iterator[None]:
+    """Keep other processes from building in the same project."""
+    workspace = project / ".pio"
+    workspace.mkdir(exist_ok=True)
+    with (workspace / "fixgrad.lock").open("w") as lock:
+        if sys.platform != "win32":
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _core_dir(project: Path) -> Path | None:
+    """Return PlatformIO's core directory; None lets it use its own default."""
+    named = os.environ.get("PLATFORMIO_CORE_DIR")
+    if named:
+        return Path(named)
+    offline = project / OFFLINE_CORE
+    return offline if offline.exists() else None
+
+
+def _run_platformio(project: Path, core: Path | None, board: Board) -> None:
+    if importlib.util.find_spec("platformio") is None:
+        raise BuildError(
+            f"PlatformIO is missing, {board.name} cannot be built: "
+            f"run {sys.executable} -m pip install platformio==6.2.0"
+        )
+    environment = os.environ | {
+        "PLATFORMIO_WORKSPACE_DIR": str(project / ".pio"),
+        "PLATFORMIO_BUILD_DIR": str(project / ".pio" / "build"),
+        "PLATFORMIO_DISABLE_UPGRADE_CHECK": "true",
+        "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "No",
+    }
+    if core is not None:
+        environment["PLATFORMIO_CORE_DIR"] = str(core)
+    command = [sys.executable, "-m", "platformio", "run", "-e", board.name]
+    try:
+        result = subprocess.run(
+            command,
+            cwd=project,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=BUILD_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(
+            f"building {board.name} took longer than {BUILD_TIMEOUT_S} s; "
+            f"run it yourself: {_shown(project, command)}"
+        ) from error
+    if result.returncode != 0:
+        raise BuildError(
+            f"building {board.name} failed: {_reason(result.stdout)}; "
+            f"{_remedy(project, core, command)}"
+        )
+
+
+def _reason(output: str) -> str:
+    """Return the lines of a failed build that say why."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if ERROR_LINE.search(line)]
+    return " / ".join((errors or lines)[-ERROR_LINES_SHOWN:]) or "no output"
+
+
+def _remedy(project: Path, core: Path | None, command: list[str]) -> str:
+    everything = f"all of its output: {_shown(project, command)}"
+    if core is not None:
+        return everything
+    return (
+        f"without PlatformIO's registry first run {sys.executable} {project / OFFLINE_TOOL}; "
+        f"{everything}"
+    )
+
+
+def _shown(project: Path, command: list[str]) -> str:
+    return f"cd {shlex.quote(str(project))} && {shlex.join(command)}"

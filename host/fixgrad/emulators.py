@@ -1,0 +1,131 @@
+"""Boards' images running in QEMU."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from fixgrad import tether
+from fixgrad.boards import Board
+from fixgrad.errors import BuildError
+from fixgrad.images import read_image
+
+QEMU = "qemu-system-arm"
+START_TIMEOUT_S = 30
+ANSWER_TIMEOUT_S = 30
+
+
+class Emulator:
+    """A board's image in QEMU; it ends with this process at the latest.
+
+    The machine starts when the constructor returns. `uart` carries the bytes of the board's UART.
+    """
+
+    def __init__(self, board: Board, image: Path) -> None:
+        """Start the machine.
+
+        Args:
+            board: what to emulate.
+            image: its ELF file.
+
+        Raises:
+            BuildError: QEMU is missing, or does not start.
+        """
+        qemu = shutil.which(QEMU)
+        if qemu is None:
+            raise BuildError(f"{QEMU} is missing: install it (sudo apt install {QEMU})")
+        with (
+            tempfile.TemporaryFile() as messages,
+            socket.create_server(("127.0.0.1", 0)) as uart,
+            socket.create_server(("127.0.0.1", 0)) as control,
+        ):
+            arguments = _arguments(board, image, uart, control)
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", tether.__file__, qemu, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=messages,
+                start_new_session=True,
+            )
+            try:
+                self.uart = self._accept(uart, board, messages)
+                self._control = self._accept(control, board, messages)
+                self._answers = self._control.makefile("r", encoding="utf-8")
+                self._greet()
+            except BaseException:
+                self._end_process()
+                raise
+
+    def reset(self) -> None:
+        """Press the board's reset button; RAM keeps its contents."""
+        self._execute("system_reset")
+        self._await("return", "RESET")
+
+    def stop(self) -> None:
+        """End the machine."""
+        self._answers.close()
+        self._control.close()
+        self.uart.close()
+        self._end_process()
+
+    def _end_process(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _accept(self, server: socket.socket, board: Board, messages: IO[bytes]) -> socket.socket:
+        """Return QEMU's connection, or say why it does not come."""
+        for _ in range(10 * START_TIMEOUT_S):
+            if select.select([server], [], [], 0.1)[0]:
+                return server.accept()[0]
+            if self._process.poll() is not None:
+                break
+        messages.seek(0)
+        said = messages.read().decode(errors="replace").strip().splitlines()
+        reason = said[-1] if said else "it gives no reason"
+        raise BuildError(f"{QEMU} does not start {board.machine}: {reason}")
+
+    def _greet(self) -> None:
+        self.uart.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._control.settimeout(ANSWER_TIMEOUT_S)
+        self._await("QMP")
+        self._execute("qmp_capabilities")
+        self._await("return")
+
+    def _execute(self, command: str) -> None:
+        self._control.sendall(json.dumps({"execute": command}).encode())
+
+    def _await(self, *wanted: str) -> None:
+        """Read QEMU's messages until all wanted ones came; an event counts by its name."""
+        missing = set(wanted)
+        while missing:
+            message = json.loads(self._answers.readline())
+            missing -= {*message, message.get("event")}
+
+
+def _arguments(
+    board: Board, image: Path, uart: socket.socket, control: socket.socket
+) -> list[str]:
+    """Return QEMU's arguments: it connects to both listening sockets before the board starts."""
+    noise = read_image(image).symbols["arena_start"]
+    return [
+        *("-M", board.machine, "-kernel", str(image), "-nodefaults", "-display", "none"),
+        *("-chardev", f"socket,id=uart,host=127.0.0.1,port={_port(uart)},nodelay=on"),
+        *("-serial", "chardev:uart"),
+        *("-chardev", f"socket,id=control,host=127.0.0.1,port={_port(control)}"),
+        *("-mon", "chardev=control,mode=control"),
+        # Real RAM holds noise after power-on, from which the image takes its boot id.
+        *("-device", f"loader,addr={noise:#x},data={secrets.randbits(32):#x},data-len=4"),
+    ]
+
+
+def _port(server: socket.socket) -> int:
+    return int(server.getsockname()[1])
