@@ -35,7 +35,6 @@ typedef struct {
     const void *x;         /* rows of the batch, [count][inputs] */
     const int16_t *delta;  /* update mantissas d', [count][outputs], |d'| <= 2^dp - 1 */
     int16_t *velocity;     /* like the weights; NULL without momentum */
-    int32_t *scratch;      /* [inputs] */
     uint16_t count;        /* samples of the batch */
     uint8_t shift;         /* s, 1 + vf .. 24 */
     uint8_t weight_bits;   /* wb */

@@ -97,26 +97,30 @@ void kernels_backward(const kernels_layer_t *layer, const int16_t *delta, int32_
     }
 }
 
-/* G_i = sum_b d'[b][j] * x[b][i] for one row j. Range: |G| <= 2^30 (section 2, budget 3). */
-static void gradient_row(const kernels_layer_t *layer, const kernels_update_t *update, size_t row)
+/* Columns whose gradient is summed at a time, on the stack. */
+enum { BLOCK = 32 };
+
+/* G_i = sum_b d'[b][row] * x[b][i] for columns first .. first + n - 1.
+ * Range: |G| <= 2^30 (section 2, budget 3). */
+static void gradient_block(const kernels_layer_t *layer, const kernels_update_t *update,
+                           size_t row, size_t first, size_t n, int32_t *gradient)
 {
-    const size_t n = layer->inputs;
-    int32_t *gradient = update->scratch;
     clear(gradient, n);
     for (size_t b = 0; b < update->count; b++) {
         const int32_t d = update->delta[b * layer->outputs + row];
+        const size_t at = b * layer->inputs + first;
         if (d == 0) {
             continue;
         }
         switch (layer->format) {
         case INPUT_U8:
-            add_u8(gradient, (const uint8_t *)update->x + b * n, d, n);
+            add_u8(gradient, (const uint8_t *)update->x + at, d, n);
             break;
         case INPUT_I8:
-            add_i8(gradient, (const int8_t *)update->x + b * n, d, n);
+            add_i8(gradient, (const int8_t *)update->x + at, d, n);
             break;
         default:
-            add_i16(gradient, (const int16_t *)update->x + b * n, d, n);
+            add_i16(gradient, (const int16_t *)update->x + at, d, n);
             break;
         }
     }
@@ -124,8 +128,8 @@ static void gradient_row(const kernels_layer_t *layer, const kernels_update_t *u
 
 /* Section 6, item 3: w = clamp(w - clamp((G + (r >> (32 - s))) >> s)).
  * Range: |G| <= 2^30 and the random part is below 2^24; |w - u| <= 2^15. */
-static bool step_row(int16_t *restrict w, const int32_t *restrict gradient,
-                     const kernels_update_t *update, size_t n, uint32_t *prng)
+static bool step_block(int16_t *restrict w, const int32_t *restrict gradient,
+                       const kernels_update_t *update, size_t n, uint32_t *prng)
 {
     const uint32_t s = update->shift;
     const int32_t high = (1 << update->weight_bits) - 1;
@@ -146,9 +150,9 @@ static bool step_row(int16_t *restrict w, const int32_t *restrict gradient,
 
 /* Section 6, item 5. Range: s - vf >= 1; |V * mu| < 2^23; g and V stay within +-32767, so the
  * step is at most 2^14 and |w - step| <= 2^15. */
-static bool step_row_momentum(int16_t *restrict w, int16_t *restrict velocity,
-                              const int32_t *restrict gradient, const kernels_update_t *update,
-                              size_t n, uint32_t *prng)
+static bool step_block_momentum(int16_t *restrict w, int16_t *restrict velocity,
+                                const int32_t *restrict gradient,
+                                const kernels_update_t *update, size_t n, uint32_t *prng)
 {
     const uint32_t s = (uint32_t)update->shift - update->velocity_bits;
     const uint32_t fraction = (1u << update->velocity_bits) - 1u;
@@ -175,16 +179,21 @@ static bool step_row_momentum(int16_t *restrict w, int16_t *restrict velocity,
 
 bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update, uint32_t *prng)
 {
-    const size_t n = layer->inputs;
+    const size_t inputs = layer->inputs;
     bool saturated = false;
     for (size_t j = 0; j < layer->outputs; j++) {
-        int16_t *w = layer->weights + j * n;
-        gradient_row(layer, update, j);
-        const bool row = update->velocity == NULL
-                             ? step_row(w, update->scratch, update, n, prng)
-                             : step_row_momentum(w, update->velocity + j * n, update->scratch,
-                                                 update, n, prng);
-        saturated = saturated || row;
+        for (size_t i = 0; i < inputs; i += BLOCK) {
+            int32_t gradient[BLOCK];
+            const size_t n = inputs - i < BLOCK ? inputs - i : BLOCK;
+            int16_t *w = layer->weights + j * inputs + i;
+            gradient_block(layer, update, j, i, n, gradient);
+            const bool block =
+                update->velocity == NULL
+                    ? step_block(w, gradient, update, n, prng)
+                    : step_block_momentum(w, update->velocity + j * inputs + i, gradient, update,
+                                          n, prng);
+            saturated = saturated || block;
+        }
     }
     return saturated;
 }

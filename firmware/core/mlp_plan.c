@@ -196,9 +196,10 @@ static uint32_t lay_out_layers(const uint8_t *model, mlp_layer_t *records, uint3
     return end;
 }
 
+/* Largest of n[1..L]: the longest row of sums. */
 static uint32_t widest(const uint8_t *model)
 {
-    uint32_t width = get_u16(model + MODEL_AT_INPUT_WIDTH);
+    uint32_t width = 0;
     for (uint32_t l = 0; l < model[MODEL_AT_LAYER_COUNT]; l++) {
         const layer_plan_t plan = read_layer(model, l);
         width = plan.outputs > width ? plan.outputs : width;

@@ -113,7 +113,6 @@ void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count)
         .x = mlp_row(m, layer, 0),
         .delta = mlp_delta(m, layer, 0),
         .velocity = m->momentum == 0 ? NULL : mlp_velocity(m, layer),
-        .scratch = mlp_scratch(m),
         .count = count,
         .shift = (uint8_t)shift,
         .weight_bits = layer->weight_bits,

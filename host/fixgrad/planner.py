@@ -1,0 +1,97 @@
+"""Every byte of a model's memory, computed as firmware/core/mlp_plan.c lays it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from fixgrad.model import INPUT_DTYPES, ModelConfig
+from fixgrad.protocol import Activation, Loss
+
+LAYER_RECORD_BYTES = 28
+SCALE_BYTES = 4
+"""Block exponent and largest mantissa of one sample's delta row."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Bytes of the arena by what they hold; their sum is what the device reports as needed.
+
+    Attributes:
+        weights, biases: parameters.
+        velocities, bias_velocities: state of momentum; 0 without.
+        inputs: features of a batch.
+        activations: hidden activations of a batch.
+        deltas: errors of a batch, 16 bits each; targets that fit wait in the last layer's.
+        scales: block exponent and largest mantissa per sample and layer.
+        targets: targets of a batch that need 32 bits (squared error).
+        scratch: one 32-bit sum for each unit of the widest layer behind the input.
+        records: sizes and places of the layers.
+        words: exponents, random state and step.
+        padding: filling up to multiples of four bytes.
+    """
+
+    weights: int
+    biases: int
+    velocities: int
+    bias_velocities: int
+    inputs: int
+    activations: int
+    deltas: int
+    scales: int
+    targets: int
+    scratch: int
+    records: int
+    words: int
+    padding: int
+
+    @property
+    def arena_bytes(self) -> int:
+        """Arena that the model needs."""
+        return sum(self.parts().values())
+
+    def parts(self) -> dict[str, int]:
+        """Return the bytes of each part by its name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def activation_bytes(activation: Activation, bits: int) -> int:
+    """Return the bytes of one stored activation: 1 where it is never negative and fits."""
+    positive = activation in (Activation.RELU, Activation.SIGMOID)
+    return 1 if positive and bits <= 8 else 2
+
+
+def plan(config: ModelConfig) -> Plan:
+    """Lay a model out.
+
+    Args:
+        config: a model that passes `ModelConfig.check`.
+    """
+    n, count, batch = config.layers, config.layer_count, config.batch
+    feature = np.dtype(INPUT_DTYPES[config.input_format]).itemsize
+    hidden = [
+        activation_bytes(activation, bits)
+        for activation, bits in zip(config.activations, config.activation_bits, strict=True)
+    ]
+    copies = 2 if config.momentum else 1
+    weights = [2 * i * o for i, o in zip(n, n[1:], strict=False)]
+    rows = [batch * size * width for size, width in zip([feature, *hidden], n, strict=False)]
+    deltas = [batch * 2 * width for width in n[1:]]
+    biases = 4 * sum(n[1:])
+    linear = config.loss == Loss.SQUARED_ERROR
+    return Plan(
+        weights=sum(weights),
+        biases=biases,
+        velocities=sum(weights) * (copies - 1),
+        bias_velocities=biases * (copies - 1),
+        inputs=rows[0],
+        activations=sum(rows[1:]),
+        deltas=sum(deltas),
+        scales=SCALE_BYTES * batch * count,
+        targets=4 * batch * config.outputs if linear else 0,
+        scratch=4 * max(n[1:]),
+        records=LAYER_RECORD_BYTES * count,
+        words=4 * (3 * count + 1),
+        padding=sum(-size % 4 for size in [*(weights * copies), *rows, *deltas]),
+    )
