@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-
 from fixgrad.model import ModelConfig, State, state_bytes
 from fixgrad.protocol import Status
 from fixgrad.stream import Samples
+from numpy.typing import NDArray
 
 ROOT = Path(__file__).parent.parent
 CORE = ROOT / "firmware" / "core"

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
-
 from fixgrad.model import FORMAT_MAX, INPUT_DTYPES, ModelConfig, State
 from fixgrad.protocol import LIMITS, Activation, InputFormat, Loss
+from numpy.typing import NDArray
 
 HIDDEN = [Activation.RELU, Activation.LEAKY, Activation.SIGMOID, Activation.TANH]
 Rng = np.random.Generator

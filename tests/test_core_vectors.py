@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from core_library import ROOT, CoreModel, address, has_compiler, library
-
 from fixgrad.vectors import load_case, packaged_vectors, vector_files
 
 SHARED = ROOT.parent / "shared" / "vectors" / "numerics"

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 from core_library import CoreModel
-from random_models import random_config
-
 from fixgrad.model import ModelConfig
 from fixgrad.planner import plan
 from fixgrad.protocol import Activation, InputFormat, Loss, Status
+from random_models import random_config
 
 # NUMERICS, "RAM".
 DOCUMENTED = [
