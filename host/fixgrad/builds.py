@@ -33,7 +33,7 @@ INSTALLED_PROJECT = "project"
 OFFLINE_TOOL = Path("tools", "offline_platformio.py")
 OFFLINE_CORE = ".platformio"
 NOT_IN_IMAGES = "posix"
-ERROR_LINE = re.compile(r"\berror\b", re.IGNORECASE)
+ERROR_LINE = re.compile("error", re.IGNORECASE)
 ERROR_LINES_SHOWN = 3
 
 
@@ -168,7 +168,8 @@ def _reason(output: str) -> str:
     """Return the lines of a failed build that say why."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if ERROR_LINE.search(line)]
-    return " / ".join((errors or lines)[-ERROR_LINES_SHOWN:]) or "no output"
+    shown = errors[:ERROR_LINES_SHOWN] or lines[-ERROR_LINES_SHOWN:]
+    return " / ".join(shown) or "no output"
 
 
 def _remedy(project: Path, core: Path | None, command: list[str]) -> str:

@@ -15,7 +15,7 @@ from typing import IO
 
 from fixgrad import tether
 from fixgrad.boards import Board
-from fixgrad.errors import BuildError
+from fixgrad.errors import BuildError, PortError
 from fixgrad.images import read_image
 
 QEMU = "qemu-system-arm"
@@ -65,9 +65,25 @@ class Emulator:
                 raise
 
     def reset(self) -> None:
-        """Press the board's reset button; RAM keeps its contents."""
+        """Press the board's reset button; RAM keeps its contents.
+
+        Raises:
+            PortError: QEMU has ended.
+        """
         self._execute("system_reset")
         self._await("return", "RESET")
+
+    def memory(self, address: int, count: int) -> bytes:
+        """Return `count` bytes of the running board's memory.
+
+        Raises:
+            PortError: QEMU has ended.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "memory"
+            self._execute("pmemsave", val=address, size=count, filename=str(path))
+            self._await("return")
+            return path.read_bytes()
 
     def stop(self) -> None:
         """End the machine."""
@@ -100,14 +116,18 @@ class Emulator:
         self._execute("qmp_capabilities")
         self._await("return")
 
-    def _execute(self, command: str) -> None:
-        self._control.sendall(json.dumps({"execute": command}).encode())
+    def _execute(self, command: str, **arguments: int | str) -> None:
+        message = {"execute": command, "arguments": arguments}
+        self._control.sendall(json.dumps(message).encode())
 
     def _await(self, *wanted: str) -> None:
         """Read QEMU's messages until all wanted ones came; an event counts by its name."""
         missing = set(wanted)
         while missing:
-            message = json.loads(self._answers.readline())
+            line = self._answers.readline()
+            if not line:
+                raise PortError(f"{QEMU} ended while the board was in use")
+            message = json.loads(line)
             missing -= {*message, message.get("event")}
 
 

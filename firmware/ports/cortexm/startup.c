@@ -10,7 +10,11 @@
 #define VECTORS_OF_CORE 16u
 #define COLD_BOOT_WORDS 64u
 
-extern uint32_t stack_top, data_start, data_end, bss_start, bss_end, arena_start, arena_end;
+/* Below the reset function's own frame. */
+#define STACK_FREE_BYTES 64u
+#define STACK_PAINT 0xA5A5A5A5u
+
+extern uint32_t stack_start, stack_top, data_start, data_end, bss_start, bss_end, arena_start, arena_end;
 extern const uint32_t data_load;
 
 int main(void);
@@ -46,8 +50,18 @@ void *port_arena(size_t *bytes)
     return &arena_start;
 }
 
+/* What stays painted was never used: a debugger, or QEMU's, reads the high-water mark from it. */
+static void paint_stack(void)
+{
+    const uintptr_t end = (uintptr_t)__builtin_frame_address(0) - STACK_FREE_BYTES;
+    for (volatile uint32_t *word = &stack_start; (uintptr_t)word < end; word++) {
+        *word = STACK_PAINT;
+    }
+}
+
 void cortexm_reset(void)
 {
+    paint_stack();
     const uint32_t *from = &data_load;
     for (uint32_t *to = &data_start; to < &data_end; to++) {
         *to = *from++;

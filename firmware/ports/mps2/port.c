@@ -27,6 +27,9 @@ void port_init(void)
 {
     *cortexm_register(UART_BAUDDIV) = (CLOCK_HZ + BAUD / 2u) / BAUD;
     *cortexm_register(UART_CTRL) = CTRL_TX_ENABLE | CTRL_RX_ENABLE | CTRL_RX_INTERRUPT;
+    /* Empties the receiver. QEMU looks for input again only after this register was read: bytes
+     * that it held back while the receiver was off would wait until something else woke it. */
+    (void)*cortexm_register(UART_DATA);
     cortexm_enable_interrupt(UART_RX_INTERRUPT);
 }
 

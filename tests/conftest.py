@@ -1,0 +1,52 @@
+"""Fixtures that tests of several parts share."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fixgrad.boards import BOARDS
+from fixgrad.builds import build_image
+from fixgrad.images import Image, read_image
+
+ROOT = Path(__file__).parent.parent
+EMULATED_PORTS = [f"qemu://{name}" for name in BOARDS]
+PORTS = ["sim://", *EMULATED_PORTS]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The top of the source tree."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of data and vectors beside the source tree; skips where it is absent."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the folder of shared data is not there")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built_image() -> Callable[[str], Path]:
+    """Return a function that gives the up-to-date ELF file of a board."""
+    return lambda name: build_image(BOARDS[name])
+
+
+@pytest.fixture(scope="session")
+def read_built_image(built_image: Callable[[str], Path]) -> Callable[[str], Image]:
+    """Return a function that gives sizes and symbols of a board's image."""
+    return lambda name: read_image(built_image(name))
+
+
+@pytest.fixture(params=list(BOARDS))
+def board_name(request: pytest.FixtureRequest) -> str:
+    """Every board in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(params=PORTS)
+def port(request: pytest.FixtureRequest) -> str:
+    """Every port that needs no hardware, in turn."""
+    return str(request.param)

@@ -1,0 +1,129 @@
+"""What the images contain and how much memory they take."""
+
+import configparser
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fixgrad.boards import BOARDS
+from fixgrad.images import Image
+
+# Bytes of flash, and of RAM for variables (without stack and arena), that an image may take.
+CEILINGS = {
+    "disco_f100rb": (16384, 1024),
+    "olimex_p405": (16384, 6144),
+    "mps2_an386": (16384, 6144),
+}
+
+# Names that the run-time ABI of Arm and libgcc give to floating-point routines.
+SOFT_FLOAT = re.compile(
+    r"__aeabi_(c?[fd]|u?[il]2[fd])"
+    r"|__(add|sub|mul|div|neg|cmp|eq|ne|lt|le|gt|ge|unord|pow)[sd]f"
+    r"|__(fix|fixuns|float|floatun|extend|trunc)[sdt][fi]"
+)
+HEAP_AND_STDIO = re.compile(r"_?(malloc|calloc|realloc|free|sbrk|v?s?n?i?printf)(_r)?")
+
+ReadImage = Callable[[str], Image]
+
+
+def test_image_contains_no_floating_point_routine(
+    read_built_image: ReadImage, board_name: str
+) -> None:
+    symbols = read_built_image(board_name).symbols
+    assert [name for name in symbols if SOFT_FLOAT.match(name)] == []
+
+
+def test_image_contains_neither_heap_nor_stdio(
+    read_built_image: ReadImage, board_name: str
+) -> None:
+    symbols = read_built_image(board_name).symbols
+    assert [name for name in symbols if HEAP_AND_STDIO.fullmatch(name)] == []
+
+
+@pytest.mark.parametrize(
+    "name", ["__aeabi_fadd", "__aeabi_dmul", "__aeabi_ui2f", "__aeabi_cfcmple", "__muldf3"]
+)
+def test_pattern_knows_floating_point_routines(name: str) -> None:
+    assert SOFT_FLOAT.match(name)
+
+
+def test_image_stays_below_its_ceilings(read_built_image: ReadImage, board_name: str) -> None:
+    image = read_built_image(board_name)
+    flash, static = CEILINGS[board_name]
+    assert image.flash_bytes <= flash
+    assert image.static_bytes <= static
+
+
+def test_board_table_tells_the_memory_of_the_image(
+    read_built_image: ReadImage, board_name: str
+) -> None:
+    image, board = read_built_image(board_name), BOARDS[board_name]
+    assert (image.arena_bytes, image.stack_bytes) == (board.arena_bytes, board.stack_bytes)
+
+
+def test_stack_variables_and_arena_fill_the_ram(
+    read_built_image: ReadImage, board_name: str
+) -> None:
+    image, board = read_built_image(board_name), BOARDS[board_name]
+    assert image.symbols["stack_start"] == 0x20000000
+    assert image.symbols["arena_end"] == 0x20000000 + board.ram_bytes
+    used = image.stack_bytes + image.static_bytes + image.arena_bytes
+    assert board.ram_bytes - 16 < used <= board.ram_bytes  # at most two gaps of alignment
+
+
+def test_board_table_and_platformio_name_the_same_boards(root: Path) -> None:
+    project = configparser.ConfigParser()
+    project.read(root / "platformio.ini")
+    machines = {
+        section.removeprefix("env:"): project[section]["custom_qemu_machine"]
+        for section in project.sections()
+        if section.startswith("env:")
+    }
+    assert machines == {name: board.machine for name, board in BOARDS.items()}
+
+
+def test_board_table_tells_the_link_sizes_of_the_port(root: Path, board_name: str) -> None:
+    project = configparser.ConfigParser()
+    project.read(root / "platformio.ini")
+    script = root / project[f"env:{board_name}"]["board_build.ldscript"]
+    sizes = dict(
+        re.findall(r"#define (\w+) (\d+)u", (script.parent / "port_config.h").read_text())
+    )
+    board = BOARDS[board_name]
+    assert int(sizes["LINK_PAYLOAD_MAX"]) == board.payload_max
+    assert int(sizes["PORT_RING_BYTES"]) == board.ring_bytes
+
+
+def test_image_is_built_without_a_registry(
+    root: Path, tmp_path: Path, built_image: Callable[[str], Path]
+) -> None:
+    core = tmp_path / "core"
+    tool = [sys.executable, "tools/offline_platformio.py", str(core)]
+    first = subprocess.run(tool, cwd=root, capture_output=True, text=True, check=True)
+    again = subprocess.run(tool, cwd=root, capture_output=True, text=True, check=True)
+    assert first.stdout.endswith("filled\n")
+    assert again.stdout.endswith("up to date\n")
+
+    nowhere = "http://127.0.0.1:9"
+    environment = os.environ | {
+        "PLATFORMIO_CORE_DIR": str(core),
+        "PLATFORMIO_WORKSPACE_DIR": str(tmp_path / "work"),
+        "HTTP_PROXY": nowhere,
+        "HTTPS_PROXY": nowhere,
+    }
+    build = subprocess.run(
+        [sys.executable, "-m", "platformio", "run"],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert build.returncode == 0, build.stdout + build.stderr
+    for name in BOARDS:
+        image = tmp_path / "work" / "build" / name / "firmware.bin"
+        assert image.read_bytes() == built_image(name).with_suffix(".bin").read_bytes()
