@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,19 +92,28 @@ def check_classes(dataset: Dataset) -> None:
         )
 
 
-def check_layers(dataset: Dataset, layers: Sequence[int]) -> None:
+def layers_key(layers: Sequence[int]) -> str:
+    """Return layers as they are typed in a run file."""
+    return f"layers = [{', '.join(map(str, layers))}]"
+
+
+def check_layers(
+    dataset: Dataset,
+    layers: Sequence[int],
+    spell: Callable[[Sequence[int]], str] = layers_key,
+) -> None:
     """Check that a model's first and last width belong to a data set.
 
     Args:
         dataset: the data.
         layers: widths, input first.
+        spell: how the user types layers.
 
     Raises:
         DataError: the width of the input or the number of outputs is wrong.
     """
-    inside = [str(width) for width in layers[1:-1]]
     classes = len(dataset.class_names) or 1
-    fitting = f"layers = [{', '.join([str(dataset.width), *inside, str(classes)])}]"
+    fitting = spell([dataset.width, *layers[1:-1], classes])
     if layers[0] != dataset.width:
         raise DataError(
             f"{dataset.name} has {dataset.width} features, but the first layer is {layers[0]} "

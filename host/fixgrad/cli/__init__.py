@@ -1,0 +1,46 @@
+"""The command `fixgrad`: arguments in, work functions called, events drawn, errors in one line."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from fixgrad import __version__
+from fixgrad.cli.border import Border
+
+_COMMANDS = {
+    "new": "fixgrad.cli.new:new",
+    "train": "fixgrad.cli.train:train",
+    "validate": "fixgrad.cli.validate:validate",
+    "selftest": "fixgrad.cli.selftest:selftest",
+    "eval": "fixgrad.cli.trained:evaluate",
+    "predict": "fixgrad.cli.trained:predict",
+    "plan": "fixgrad.cli.plan:plan",
+    "boards": "fixgrad.cli.places:boards",
+    "ports": "fixgrad.cli.places:ports",
+    "demo": "fixgrad.cli.demo:demo",
+}
+
+
+@click.group(
+    cls=Border,
+    commands_by_name=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="fixgrad")
+def cli() -> None:
+    """Train small neural networks in fixed point on microcontrollers, proved bit for bit.
+
+    A port is a serial device (/dev/ttyACM0, COM5), a socket (socket://HOST:PORT), an emulated
+    board (qemu://disco_f100rb) or a process of this machine (sim://).
+    """
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    try:
+        cli(prog_name="fixgrad")
+    except KeyboardInterrupt:
+        click.echo("fixgrad: stopped", err=True)
+        sys.exit(130)

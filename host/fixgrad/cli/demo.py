@@ -1,0 +1,49 @@
+"""`fixgrad demo`: digits trained on an emulated 8 KB board, then proved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fixgrad.cli.opening import open_device
+from fixgrad.cli.options import PATH, baud_option, spell_layers
+from fixgrad.cli.output import print_line
+from fixgrad.cli.train import choose_folder, run_training
+from fixgrad.cli.validate import prove, require_equal
+from fixgrad.planner import plan
+from fixgrad.run import prepare
+from fixgrad.runfile import new_run
+
+_LAYERS = (64, 32, 10)
+_SETTINGS = {"epochs": 15, "batch_size": 8, "learning_rate": 0.1, "seed": 1}
+
+
+@click.command()
+@click.option(
+    "--port", envvar="FIXGRAD_PORT", default="qemu://disco_f100rb", show_default=True,
+    metavar="URL", help="Where the board is.",
+)
+@baud_option
+@click.option("--out", type=PATH, metavar="DIR", help="Folder of the run; default runs/demo.")
+def demo(port: str, baud: int, out: Path | None) -> None:
+    """Train handwritten digits on a board (emulated by default) and prove every step."""
+    run = new_run(Path("demo.toml"), source="digits", layers=_LAYERS, settings=_SETTINGS)
+    prepared = prepare(run)
+    config = prepared.config
+    folder = choose_folder(out, "demo", prepared, force=False)
+    with open_device(port, baud, config) as device:
+        info = device.info
+        print_line(
+            f"digits {spell_layers(_LAYERS)} on {info.board} ({info.core}): "
+            f"{config.parameter_count:,} parameters, {plan(config).arena_bytes:,} of "
+            f"{info.arena_bytes:,} bytes"
+        )
+        folder.create(prepared)
+        run_training(device, prepared, folder, port)
+        test = device.evaluate(prepared.test.wire(config))
+        print_line(
+            f"test accuracy on the device: {100 * test.correct / test.count:.2f} % "
+            f"({test.correct} of {test.count})"
+        )
+        require_equal(prove(device, prepared))

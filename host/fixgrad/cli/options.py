@@ -1,0 +1,50 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+PATH = click.Path(path_type=Path)
+"""A path that the command itself checks, so that its error names what to type."""
+
+port_option = click.option(
+    "--port",
+    envvar="FIXGRAD_PORT",
+    show_envvar=True,
+    required=True,
+    metavar="URL",
+    help="Where the board is: /dev/ttyACM0, COM5, socket://…, sim:// or qemu://BOARD.",
+)
+baud_option = click.option(
+    "--baud",
+    envvar="FIXGRAD_BAUD",
+    show_envvar=True,
+    default=115200,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Speed of a real serial port.",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
+)
+
+
+def parse_layers(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    """Return the widths of a text such as 64-32-10: a callback of an option."""
+    try:
+        return None if value is None else tuple(int(width) for width in value.split("-"))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"'{value}' is not a list of widths; type them with dashes between, input first, "
+            "such as 64-32-10"
+        ) from error
+
+
+def spell_layers(layers: Sequence[int]) -> str:
+    """Return layers as they are typed on the command line."""
+    return "-".join(map(str, layers))

@@ -1,0 +1,135 @@
+"""`fixgrad plan`: every byte a run needs, and the boards that have them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from fixgrad.boards import BOARDS, Board
+from fixgrad.cli.options import PATH, json_option, spell_layers
+from fixgrad.cli.output import new_table, print_json, print_line, print_table
+from fixgrad.errors import DoesNotFitError
+from fixgrad.fitting import advice, largest_batch
+from fixgrad.model import ModelConfig
+from fixgrad.planner import Plan
+from fixgrad.planner import plan as lay_out
+from fixgrad.run import prepare
+from fixgrad.runfile import load_run
+
+_PART_NAMES = {
+    "weights": "weights, 16 bits each",
+    "biases": "biases, 32 bits each",
+    "velocities": "momentum of the weights",
+    "bias_velocities": "momentum of the biases",
+    "inputs": "inputs of a batch",
+    "activations": "hidden activations of a batch",
+    "deltas": "errors of a batch, 16 bits each",
+    "scales": "exponents of the errors",
+    "targets": "targets of a batch",
+    "scratch": "sums of one layer",
+    "records": "layer table",
+    "words": "exponents, random state, step",
+    "padding": "padding",
+}
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One board and the run."""
+
+    board: Board
+    needed: int
+    largest_batch: int
+
+    @property
+    def fits(self) -> bool:
+        return self.needed <= self.board.arena_bytes
+
+    @property
+    def static_bytes(self) -> int:
+        return self.board.ram_bytes - self.board.stack_bytes - self.board.arena_bytes
+
+
+@click.command()
+@click.argument("run_file", metavar="RUN.toml", type=PATH)
+@click.option(
+    "--board", "names", multiple=True, type=click.Choice(list(BOARDS)),
+    help="Only this board (may be repeated); leaves with 6 if the run does not fit it.",
+)
+@json_option
+def plan(run_file: Path, names: tuple[str, ...], as_json: bool) -> None:
+    """Show every byte of RAM that RUN.toml needs, and which boards have it."""
+    prepared = prepare(load_run(run_file))
+    config = prepared.config
+    layout = lay_out(config)
+    fits = [
+        _Fit(board, layout.arena_bytes, largest_batch(config, board.arena_bytes))
+        for board in (BOARDS[name] for name in names or BOARDS)
+    ]
+    if as_json:
+        print_json(_report(config, layout, fits))
+    else:
+        _print(config, layout, fits)
+    for fit in fits:
+        if names and not fit.fits:
+            raise DoesNotFitError(
+                f"{run_file} needs {fit.needed:,} bytes, {fit.board.name} has "
+                f"{fit.board.arena_bytes:,} bytes for it; {advice(config, fit.board.arena_bytes)}"
+            )
+
+
+def _print(config: ModelConfig, layout: Plan, fits: list[_Fit]) -> None:
+    print_line(
+        f"{spell_layers(config.layers)}, batch {config.batch}: {config.parameter_count:,} "
+        "parameters"
+    )
+    print_line("")
+    table = new_table("RAM of the model", "bytes", right=("bytes",))
+    for name, size in layout.parts().items():
+        if size:
+            table.add_row(_PART_NAMES.get(name, name), f"{size:,}")
+    table.add_row("total", f"{layout.arena_bytes:,}")
+    print_table(table)
+    print_line("")
+    numbers = ("RAM", "stack", "program", "for models", "left", "largest batch", "flash")
+    table = new_table("board", *numbers, "", right=numbers)
+    for fit in fits:
+        board = fit.board
+        table.add_row(
+            board.name,
+            f"{board.ram_bytes:,}",
+            f"{board.stack_bytes:,}",
+            f"{fit.static_bytes:,}",
+            f"{board.arena_bytes:,}",
+            f"{board.arena_bytes - fit.needed:,}",
+            str(fit.largest_batch),
+            f"{board.flash_bytes:,}",
+            "fits" if fit.fits else "does not fit",
+        )
+    print_table(table)
+
+
+def _report(config: ModelConfig, layout: Plan, fits: list[_Fit]) -> dict[str, object]:
+    return {
+        "layers": config.layers,
+        "batch_size": config.batch,
+        "parameters": config.parameter_count,
+        "ram_bytes": layout.arena_bytes,
+        "ram": layout.parts(),
+        "boards": [
+            {
+                "board": fit.board.name,
+                "fits": fit.fits,
+                "ram_bytes": fit.board.ram_bytes,
+                "stack_bytes": fit.board.stack_bytes,
+                "program_bytes": fit.static_bytes,
+                "model_bytes": fit.board.arena_bytes,
+                "left_bytes": fit.board.arena_bytes - fit.needed,
+                "largest_batch": fit.largest_batch,
+                "flash_bytes": fit.board.flash_bytes,
+            }
+            for fit in fits
+        ],
+    }

@@ -1,0 +1,308 @@
+"""`fixgrad train`: a run on a device, drawn and stored."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from fixgrad import training
+from fixgrad.cli.border import InterruptedRunError
+from fixgrad.cli.opening import open_device
+from fixgrad.cli.options import PATH, baud_option, json_option, port_option
+from fixgrad.cli.output import Meter, print_json, print_line, stop_switch
+from fixgrad.device import Device, Evaluation
+from fixgrad.digest import state_digest
+from fixgrad.errors import (
+    LinkError,
+    MismatchError,
+    PortError,
+    RunFileError,
+    UsageError,
+)
+from fixgrad.model import State
+from fixgrad.run import PreparedRun, prepare
+from fixgrad.rundir import RunFolder
+from fixgrad.runfile import load_run
+from fixgrad.training import Advanced, Checkpoint, EpochDone, Recovered, Stopped, Tally
+
+_DEFAULT_FOLDER = Path("runs")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run.
+
+    Attributes:
+        state: the trained state.
+        tally: counts of the last epoch.
+        seconds: time spent training, in this call.
+    """
+
+    state: State
+    tally: Tally
+    seconds: float
+
+
+@click.command()
+@click.argument("run_file", metavar="[RUN.toml]", required=False, type=PATH)
+@port_option
+@baud_option
+@click.option("--out", type=PATH, metavar="DIR", help="Folder of the run; default runs/NAME.")
+@click.option("--resume", type=PATH, metavar="DIR", help="Continue the run in this folder.")
+@click.option("--force", is_flag=True, help="Replace another run in --out.")
+@json_option
+def train(
+    run_file: Path | None,
+    port: str,
+    baud: int,
+    out: Path | None,
+    resume: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Train RUN.toml on the device, then measure test accuracy there."""
+    if (run_file is None) == (resume is None):
+        raise click.UsageError("give either RUN.toml or --resume DIR")
+    if resume is not None:
+        if out is not None:
+            raise click.UsageError("--resume continues in its own folder; leave --out away")
+        folder = RunFolder(resume)
+        prepared = reopen(folder)
+    else:
+        assert run_file is not None
+        prepared = prepare(load_run(run_file))
+        folder = choose_folder(out, run_file.stem, prepared, force)
+    with open_device(port, baud, prepared.config) as device:
+        if resume is None:
+            folder.create(prepared)
+        trained = run_training(device, prepared, folder, port)
+        result = device.evaluate(prepared.test.wire(prepared.config))
+        report = _report(device, prepared, folder, trained, result, port)
+    if as_json:
+        print_json(report)
+    else:
+        _print_report(report, result)
+
+
+def reopen(folder: RunFolder) -> PreparedRun:
+    """Prepare the run of a folder again.
+
+    Raises:
+        RunFileError: there is none, or its data is no longer what it was trained on.
+    """
+    run = folder.run()
+    prepared = prepare(run)
+    if prepared.run_id != folder.run_id():
+        raise RunFileError(
+            f"{folder.path} was begun with other data or another version of fixgrad: "
+            f"'{run.data.source}' no longer gives the same samples; train the run again"
+        )
+    return prepared
+
+
+def choose_folder(
+    out: Path | None, name: str, prepared: PreparedRun, force: bool
+) -> RunFolder:
+    """Return the folder for a run; never one that holds another run, unless forced.
+
+    Args:
+        out: the user's choice, or None.
+        name: name of the default folder.
+        prepared: the run.
+        force: replace another run in `out`.
+
+    Raises:
+        UsageError: `out` holds another run, or is a file.
+    """
+    if out is None:
+        number = 1
+        while True:
+            path = _DEFAULT_FOLDER / (name if number == 1 else f"{name}-{number}")
+            if not path.exists() or _same_run(RunFolder(path), prepared):
+                return RunFolder(path)
+            number += 1
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; give a folder")
+    folder = RunFolder(out)
+    if folder.holds_run() and not force and not _same_run(folder, prepared):
+        raise UsageError(
+            f"--out {out} holds another run; give another folder, or --force to replace it"
+        )
+    return folder
+
+
+def _same_run(folder: RunFolder, prepared: PreparedRun) -> bool:
+    try:
+        return folder.holds_run() and folder.run_id() == prepared.run_id
+    except RunFileError:
+        return False
+
+
+def run_training(
+    device: Device, prepared: PreparedRun, folder: RunFolder, port: str
+) -> Trained:
+    """Train from the folder's checkpoint, or from the start, to the end; draw and store.
+
+    Raises:
+        InterruptedRunError: Ctrl-C; the state is kept in the folder.
+        LinkError: the device stopped answering; the last checkpoint is kept.
+        MismatchError: the parameters read back do not have the device's digest.
+    """
+    checkpoint = _checkpoint(folder, prepared)
+    adopt = checkpoint.position > 0 or bool(folder.metrics())
+    go_on = f"continue with: fixgrad train --resume {shlex.quote(str(folder.path))} --port {port}"
+    drawing = _Drawing(prepared, folder, checkpoint)
+    started = time.monotonic()
+    try:
+        with stop_switch() as pressed, drawing.meter:
+            for event in training.train(
+                device,
+                prepared.config,
+                prepared.run_id,
+                prepared.train,
+                prepared.schedule,
+                checkpoint,
+                adopt=adopt,
+                should_stop=lambda: bool(pressed),
+            ):
+                drawing.draw(event)
+    except (LinkError, PortError) as error:
+        raise type(error)(f"{error}; the last checkpoint is kept, {go_on}") from error
+    except KeyboardInterrupt as error:
+        raise InterruptedRunError(f"stopped; the last checkpoint is kept, {go_on}") from error
+    if drawing.stopped:
+        raise InterruptedRunError(
+            f"stopped after step {drawing.checkpoint.state.step} of {prepared.schedule.steps}; "
+            f"the state is kept in {folder.path}, {go_on}"
+        )
+    state = drawing.checkpoint.state
+    digest = device.hello().digest
+    if digest != state_digest(state):
+        raise MismatchError(
+            f"the parameters read from the device have the digest {state_digest(state):08x}, the "
+            f"device says {digest:08x}; find the difference with: fixgrad validate"
+        )
+    folder.save_final(prepared.config, state)
+    return Trained(state, drawing.tally, time.monotonic() - started)
+
+
+class _Drawing:
+    """Draws the events of training and stores what they carry."""
+
+    def __init__(self, prepared: PreparedRun, folder: RunFolder, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self.tally = checkpoint.tally
+        self.stopped = False
+        self._prepared = prepared
+        self._folder = folder
+        self._loss = prepared.config.loss
+        self._epochs = prepared.run.training.epochs
+        size = prepared.schedule.samples
+        self.meter = Meter("training", size * self._epochs, "samples")
+        self.meter.start_at(checkpoint.position)
+
+    def draw(self, event: training.Event) -> None:
+        match event:
+            case Advanced():
+                self.meter.update(
+                    event.position, self._text(event.tally), f"epoch {event.epoch}/{self._epochs}"
+                )
+            case EpochDone():
+                self.tally = event.tally
+                self._store(event.checkpoint)
+                self._folder.append_metrics(self._metrics(event))
+                text = self._text(event.tally)
+                self.meter.milestone(f"epoch {event.epoch}/{self._epochs}  {text}")
+            case Recovered():
+                how = "from the last checkpoint" if event.restored else "where it stands"
+                self.meter.note(
+                    f"the device had lost the session; going on {how}, sample {event.position}"
+                )
+            case Stopped():
+                self.stopped = True
+                self._store(event.checkpoint)
+
+    def _store(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self._folder.save_checkpoint(
+            self._prepared.config,
+            checkpoint.state,
+            checkpoint.position,
+            dataclasses.asdict(checkpoint.tally),
+        )
+
+    def _text(self, tally: Tally) -> str:
+        return f"loss {tally.loss(self._loss):.4f}  accuracy {100 * tally.accuracy():.2f} %"
+
+    def _metrics(self, event: EpochDone) -> dict[str, object]:
+        tally = event.tally
+        return {
+            "epoch": event.epoch,
+            "samples": tally.samples,
+            "steps": event.checkpoint.state.step,
+            "loss": tally.loss(self._loss),
+            "accuracy": tally.accuracy(),
+            "wsat": tally.wsat,
+            "asat": tally.asat,
+            "bsat": tally.bsat,
+            "digest": f"{state_digest(event.checkpoint.state):08x}",
+        }
+
+
+def _checkpoint(folder: RunFolder, prepared: PreparedRun) -> Checkpoint:
+    """Return where training starts, and forget the metrics of epochs that come again."""
+    saved = folder.checkpoint(prepared.config)
+    if saved is None:
+        return Checkpoint(prepared.initial, 0, Tally())
+    folder.keep_metrics(saved.position // prepared.schedule.samples)
+    return Checkpoint(saved.state, saved.position, Tally(**saved.tally))
+
+
+def _report(
+    device: Device,
+    prepared: PreparedRun,
+    folder: RunFolder,
+    trained: Trained,
+    test: Evaluation,
+    port: str,
+) -> dict[str, object]:
+    tally, kind, stats = trained.tally, prepared.config.loss, device.stats
+    return {
+        "digest": f"{state_digest(trained.state):08x}",
+        "steps": trained.state.step,
+        "parameters": prepared.config.parameter_count,
+        "test_accuracy": test.correct / test.count,
+        "test_loss": Tally(test.count, test.loss).loss(kind),
+        "test_samples": test.count,
+        "train_accuracy": tally.accuracy(),
+        "train_loss": tally.loss(kind),
+        "seconds": round(trained.seconds, 3),
+        "port": port,
+        "board": device.info.board,
+        "out": str(folder.path),
+        "link": {
+            "payload_bytes": stats.payload_bytes,
+            "wire_bytes": stats.wire_bytes,
+            "retransmitted_bytes": stats.retransmitted_bytes,
+        },
+    }
+
+
+def _print_report(report: dict[str, object], test: Evaluation) -> None:
+    link = report["link"]
+    assert isinstance(link, dict)
+    payload, wire = link["payload_bytes"], max(link["wire_bytes"], 1)
+    print_line(
+        f"test accuracy on {report['board']}: {100 * test.correct / test.count:.2f} % "
+        f"({test.correct} of {test.count}), loss {report['test_loss']:.4f}"
+    )
+    print_line(
+        f"{report['steps']} steps, digest {report['digest']}; {100 * payload / wire:.1f} % of "
+        f"{wire:,} bytes sent were samples, {link['retransmitted_bytes']:,} bytes sent again"
+    )
+    print_line(f"kept in {report['out']}")

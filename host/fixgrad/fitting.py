@@ -1,0 +1,55 @@
+"""What would fit: the largest batch, or the widest hidden layers, inside a board's memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from fixgrad.model import ModelConfig
+from fixgrad.planner import plan
+
+
+def largest_batch(config: ModelConfig, arena_bytes: int) -> int:
+    """Return the largest batch, up to the model's own, that fits an arena; 0 if none does."""
+    return _largest(
+        config.batch,
+        lambda batch: plan(dataclasses.replace(config, batch=batch)).arena_bytes <= arena_bytes,
+    )
+
+
+def widest_layers(config: ModelConfig, arena_bytes: int) -> tuple[int, ...] | None:
+    """Return the layers with all hidden widths shrunk alike until they fit; None if none do."""
+    widest = max(config.layers[1:-1], default=0)
+
+    def shrunk(width: int) -> tuple[int, ...]:
+        hidden = (max(1, layer * width // widest) for layer in config.layers[1:-1])
+        return (config.layers[0], *hidden, config.layers[-1])
+
+    width = _largest(
+        widest,
+        lambda w: plan(dataclasses.replace(config, layers=shrunk(w))).arena_bytes <= arena_bytes,
+    )
+    return shrunk(width) if width else None
+
+
+def advice(config: ModelConfig, arena_bytes: int) -> str:
+    """Return what to type so that a model that is too large fits an arena."""
+    remedies = []
+    batch = largest_batch(config, arena_bytes)
+    if batch:
+        remedies.append(f"batch_size = {batch}")
+    layers = widest_layers(config, arena_bytes)
+    if layers:
+        remedies.append(f"layers = [{', '.join(map(str, layers))}]")
+    if not remedies:
+        return "no batch or hidden width would fit; choose a board with more RAM (fixgrad boards)"
+    return f"{' or '.join(remedies)} would fit"
+
+
+def _largest(most: int, fits: Callable[[int], bool]) -> int:
+    """Return the largest n in 1..most that fits, 0 if none does; what fits shrinks with n."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
