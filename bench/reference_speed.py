@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-
 from fixgrad.float_model import FloatMLP
 from fixgrad.model import ModelConfig
 from fixgrad.protocol import Activation, InputFormat, Loss

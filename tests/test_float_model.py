@@ -4,14 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-
 from fixgrad.errors import ModelError
 from fixgrad.float_model import FloatMLP
 from fixgrad.model import ModelConfig
 from fixgrad.protocol import Activation, InputFormat, Loss
 from fixgrad.quantize import initial_state, initial_weights, learning_rate_pair, real_parameters
 from fixgrad.reference import Reference
+from numpy.typing import NDArray
 
 HIDDEN = (Activation.RELU, Activation.LEAKY, Activation.SIGMOID, Activation.TANH)
 COMBINATIONS = list(itertools.product(HIDDEN, Loss))

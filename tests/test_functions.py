@@ -5,7 +5,6 @@ import random
 
 import numpy as np
 import pytest
-
 from fixgrad import functions as fn
 from fixgrad.vectors import packaged_vectors
 

@@ -4,7 +4,6 @@ import re
 
 import numpy as np
 import pytest
-
 from fixgrad.order import permutation, place
 from fixgrad.vectors import packaged_vectors
 

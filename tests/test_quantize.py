@@ -5,7 +5,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-
 from fixgrad import quantize
 from fixgrad.errors import ModelError
 from fixgrad.model import ModelConfig

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-
 from fixgrad.errors import DataError, ModelError
 from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import Activation, InputFormat, Loss

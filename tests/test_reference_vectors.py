@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from fixgrad.errors import DataError
 from fixgrad.reference import Reference
 from fixgrad.vectors import Case, load_case, packaged_vectors, vector_files
