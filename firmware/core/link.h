@@ -1,0 +1,34 @@
+/* Device side of docs/PROTOCOL.md: received bytes in, answers out through port_write(). */
+#ifndef LINK_H
+#define LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cobs.h"
+#include "port_config.h"
+#include "protocol.h"
+#include "reply.h"
+#include "trainer.h"
+
+#define LINK_FRAME_MAX (FRAME_HEADER_BYTES + LINK_PAYLOAD_MAX + FRAME_TRAILER_BYTES)
+
+_Static_assert(LINK_PAYLOAD_MAX >= 256u && LINK_PAYLOAD_MAX <= 65535u - FRAME_HEADER_BYTES,
+               "docs/PROTOCOL.md promises payloads of 256 bytes; HELLO_ACK tells 16 bits");
+
+typedef struct {
+    uint8_t frame[LINK_FRAME_MAX];
+    cobs_decoder_t decoder;
+    reply_t reply;
+    trainer_t trainer;
+    uint32_t boot_id;
+    bool mute; /* damage was reported; nothing more about it until a good frame */
+} link_t;
+
+void link_init(link_t *l, uint32_t boot_id, void *arena, size_t arena_bytes);
+
+/* Takes received bytes in any portions. Every frame is applied and answered before the next. */
+void link_receive(link_t *l, const uint8_t *bytes, size_t count);
+
+#endif

@@ -1,0 +1,36 @@
+/* The run on this device: joins the network to the messages of docs/PROTOCOL.md. */
+#ifndef TRAINER_H
+#define TRAINER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mlp.h"
+#include "reply.h"
+
+typedef struct {
+    mlp_t mlp;
+    reply_t *reply;
+    void *arena;
+    size_t arena_bytes;
+    uint32_t run_id;  /* 0: no run */
+    uint32_t next;    /* position of the sample that is wanted next */
+    uint16_t missing; /* samples of the announced batch that have not come */
+} trainer_t;
+
+/* `payload_max` of HELLO_ACK is LINK_PAYLOAD_MAX of the port's port_config.h. */
+void trainer_init(trainer_t *t, reply_t *reply, void *arena, size_t arena_bytes);
+
+/* Handles and answers any message of a session but HELLO. Returns false, having done nothing, if
+ * the message needs a run and there is none. */
+bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, const uint8_t *payload,
+                    size_t count);
+
+/* Sends DATA_ACK. */
+void trainer_acknowledge(trainer_t *t, uint8_t status);
+
+/* Digest of the trained state; 0 where no model is loaded. */
+uint32_t trainer_digest(trainer_t *t);
+
+#endif

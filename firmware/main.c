@@ -1,0 +1,25 @@
+/* fixgrad: trains a small network with samples from the host. */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "link.h"
+#include "port.h"
+
+static link_t host_link;
+
+int main(void)
+{
+    port_init();
+    size_t arena_bytes;
+    void *arena = port_arena(&arena_bytes);
+    link_init(&host_link, port_boot_id(), arena, arena_bytes);
+    for (;;) {
+        uint8_t bytes[32];
+        const size_t count = port_read(bytes, sizeof bytes);
+        if (count == 0) {
+            port_idle();
+        } else {
+            link_receive(&host_link, bytes, count);
+        }
+    }
+}

@@ -1,0 +1,8 @@
+/* POSIX process: sizes of the link. */
+#ifndef PORT_CONFIG_H
+#define PORT_CONFIG_H
+
+#define LINK_PAYLOAD_MAX 1024u
+#define PORT_RING_BYTES 4096u
+
+#endif
