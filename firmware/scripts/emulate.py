@@ -25,20 +25,26 @@ def emulate(target, source, env):  # type: ignore[no-untyped-def]
     command = [
         qemu,
         *("-M", env.GetProjectOption("custom_qemu_machine"), "-kernel", str(source[0])),
-        *("-display", "none", "-monitor", "none"),
+        *("-nodefaults", "-display", "none"),
         *("-serial", f"tcp:{address},server=on,wait=on,nodelay=on"),
     ]
-    print(f"{env['BOARD']} waits: use --port socket://{address} (Ctrl-C ends it)", flush=True)
-    try:
-        return subprocess.run(command, check=False).returncode
-    except KeyboardInterrupt:
-        return 0
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as machine:
+        try:
+            for line in machine.stderr:
+                if "waiting for connection" in line:
+                    print(f"{env['BOARD']} waits: use --port socket://{address}", flush=True)
+                else:
+                    print(line, end="", file=sys.stderr)
+            return machine.wait()
+        except KeyboardInterrupt:
+            machine.terminate()
+            return 0
 
 
 env.AddCustomTarget(
     "emulate",
     "$BUILD_DIR/firmware.elf",
-    emulate,
+    env.VerboseAction(emulate, "Emulating $BOARD"),
     title="Emulate",
     description="Run the image in QEMU",
 )
