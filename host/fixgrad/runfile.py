@@ -257,7 +257,8 @@ def _suggest(name: str, known: list[str], kind: str, section: str = "") -> str:
     if kind == "key":
         for key in KEYS:
             if key.name == name and key.section != section:
-                return f"{name} belongs into {f'[{key.section}]' if key.section else 'the top'}"
+                place = f"in [{key.section}]" if key.section else "at the top, before any section"
+                return f"{name} belongs {place}"
     return f"known are {', '.join(known)}"
 
 
@@ -291,7 +292,8 @@ def _compact(key: Key, value: object) -> object:
 def _where(
     path: Path, lines: Mapping[tuple[str, str], int], section: str, key: str
 ) -> str:
-    line = lines.get((section, key)) or (lines.get((section, "")) if section else None)
+    places = [(section, key), (f"{section}.{key}", ""), (section, "")]
+    line = next((lines[place] for place in places if place != ("", "") and place in lines), None)
     return f"{path}:{line}" if line else str(path)
 
 
