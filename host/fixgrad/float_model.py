@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fixgrad.errors import ModelError
 from fixgrad.model import ModelConfig
 from fixgrad.protocol import Activation, Loss
+from fixgrad.threads import single_threaded
 
 Floats = NDArray[np.floating]
 LEAKY_SLOPE = 0.125
@@ -199,9 +200,10 @@ class FloatMLP:
         self, features: NDArray[np.generic], targets: NDArray[np.generic], learning_rate: float
     ) -> float:
         """Train one batch and return its summed loss before the step."""
-        values = self.forward(features)
-        loss = float(losses(self._loss, values[-1], targets).sum())
-        by_weight, by_bias = self._backward(values, targets)
+        with single_threaded():
+            values = self.forward(features)
+            loss = float(losses(self._loss, values[-1], targets).sum())
+            by_weight, by_bias = self._backward(values, targets)
         rate = self._dtype(learning_rate / self._batch)
         momentum = self._dtype(self._momentum)
         parameters = [*self.weights, *self.biases]

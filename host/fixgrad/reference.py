@@ -26,6 +26,7 @@ from fixgrad.limits import (
 )
 from fixgrad.model import INT32_MAX, UPDATE_BUDGET, ModelConfig, State
 from fixgrad.protocol import LIMITS, Activation, Loss
+from fixgrad.threads import single_threaded
 
 Features = NDArray[np.integer]
 Targets = NDArray[np.integer]
@@ -143,14 +144,19 @@ class Reference:
         """
         config = self.config
         check_batch(config, len(features), lr_mantissa, lr_exponent)
+        x = checked_features(config, features)
         y = checked_targets(config, targets, len(features))
-        forward = self._forward(checked_features(config, features))
+        with single_threaded():
+            return self._step(x, y, lr_mantissa, lr_exponent)
+
+    def _step(self, x: Ints, y: Ints, lr_mantissa: int, lr_exponent: int) -> StepResult:
+        forward = self._forward(x)
         error, exponent, losses = self._error(forward.logits, y)
         correct = int(np.count_nonzero(self._correct(forward.logits, y)))
         deltas = self._backward(forward, error, exponent)
         details = tuple(
             self._update(layer, forward, deltas[layer], lr_mantissa, lr_exponent)
-            for layer in range(config.layer_count)
+            for layer in range(self.config.layer_count)
         )
         self._end_batch(forward.amx)
         self.wsat = (self.wsat + sum(d.saturated for d in details)) % WORD
@@ -161,7 +167,8 @@ class Reference:
     def logits(self, features: Features) -> Int32s:
         """Return the last layer's accumulators [N, n[L]] for features [N, n[0]]."""
         x = checked_features(self.config, features)
-        blocks = [self._forward(x[i : i + BLOCK]).logits for i in range(0, len(x), BLOCK)]
+        with single_threaded():
+            blocks = [self._forward(x[i : i + BLOCK]).logits for i in range(0, len(x), BLOCK)]
         return np.concatenate(
             [b.astype(np.int32) for b in blocks] or [np.empty((0, self.config.outputs), np.int32)]
         )
