@@ -12,7 +12,7 @@ from fixgrad.cli.options import PATH, parse_layers, spell_layers
 from fixgrad.cli.output import print_line
 from fixgrad.datasets.loading import builtin_name
 from fixgrad.errors import DataError, UsageError
-from fixgrad.run import prepare
+from fixgrad.run import prepare, resolve
 from fixgrad.runfile import format_run, new_run
 from fixgrad.runkeys import ACTIVATIONS
 
@@ -65,7 +65,7 @@ def new(
         settings["labels"] = _as_seen_from(run_file, labels)
     source = builtin_name(data) or _as_seen_from(run_file, Path(data))
     run = new_run(run_file, source=source, layers=layers, settings=settings)
-    prepared = prepare(run)
+    prepared = prepare(resolve(run, dataset))
     run_file.parent.mkdir(parents=True, exist_ok=True)
     rundir.write_atomic(run_file, format_run(run).encode())
     print_line(

@@ -14,7 +14,7 @@ from fixgrad import training
 from fixgrad.cli.border import InterruptedRunError
 from fixgrad.cli.opening import open_device
 from fixgrad.cli.options import PATH, baud_option, json_option, port_option
-from fixgrad.cli.output import Meter, print_json, print_line, stop_switch
+from fixgrad.cli.output import Meter, print_json, print_line, status, stop_switch
 from fixgrad.device import Device, Evaluation
 from fixgrad.digest import state_digest
 from fixgrad.errors import (
@@ -81,7 +81,7 @@ def train(
         if resume is None:
             folder.create(prepared)
         trained = run_training(device, prepared, folder, port)
-        result = device.evaluate(prepared.test.wire(prepared.config))
+        result = _measure(device, prepared, folder, port)
         report = _report(device, prepared, folder, trained, result, port)
     if as_json:
         print_json(report)
@@ -189,6 +189,20 @@ def run_training(
         )
     folder.save_final(prepared.config, state)
     return Trained(state, drawing.tally, time.monotonic() - started)
+
+
+def _measure(
+    device: Device, prepared: PreparedRun, folder: RunFolder, port: str
+) -> Evaluation:
+    """Evaluate the test part on the device."""
+    try:
+        with status("measuring test accuracy on the device"):
+            return device.evaluate(prepared.test.wire(prepared.config))
+    except KeyboardInterrupt as error:
+        raise InterruptedRunError(
+            "stopped after the last step; the parameters are kept, measure them with: fixgrad eval "
+            f"{shlex.quote(str(folder.path))} --port {port}"
+        ) from error
 
 
 class _Drawing:

@@ -1,0 +1,127 @@
+"""`fixgrad plan`, `boards` and `ports`."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from fixgrad.boards import BOARDS
+from fixgrad.cli import cli
+from fixgrad.fitting import advice, largest_batch, widest_layers
+from fixgrad.model import ModelConfig
+from fixgrad.planner import plan
+from fixgrad.run import prepare
+from fixgrad.runfile import format_run, new_run, parse_run
+
+
+def fixgrad(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, list(arguments), prog_name="fixgrad")
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Path:
+    path = tmp_path / "digits.toml"
+    path.write_text(format_run(new_run(path, source="digits", layers=(64, 32, 10), settings={})))
+    return path
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Path:
+    path = tmp_path / "wide.toml"
+    run = new_run(path, source="digits", layers=(64, 200, 10), settings={"batch_size": 64})
+    path.write_text(format_run(run))
+    return path
+
+
+@pytest.fixture
+def config() -> ModelConfig:
+    text = '[data]\nsource = "digits"\n[model]\nlayers = [64, 32, 16, 10]\n'
+    return prepare(parse_run(text, Path("run.toml"))).config
+
+
+def test_plan_shows_every_byte_and_every_board(digits: Path) -> None:
+    result = fixgrad("plan", str(digits))
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[0] == "64-32-10, batch 8: 2,410 parameters"
+    listed = lines[lines.index("") + 2 : lines.index("", 2)]
+    sizes = [int(line.split()[-1].replace(",", "")) for line in listed]
+    assert sizes[-1] == sum(sizes[:-1])
+    for board in BOARDS:
+        assert any(line.startswith(f"{board} ") for line in lines)
+
+
+def test_plan_in_json_adds_up(digits: Path) -> None:
+    report = json.loads(fixgrad("plan", str(digits), "--json").stdout)
+    assert report["ram_bytes"] == sum(report["ram"].values())
+    assert report["ram"]["weights"] == 2 * (64 * 32 + 32 * 10)
+    assert [board["board"] for board in report["boards"]] == list(BOARDS)
+    for board in report["boards"]:
+        parts = board["stack_bytes"] + board["program_bytes"] + board["model_bytes"]
+        assert parts == board["ram_bytes"]
+        assert board["fits"] == (board["left_bytes"] >= 0)
+
+
+def test_digits_with_batch_8_fit_the_8_kilobyte_board(digits: Path) -> None:
+    assert fixgrad("plan", str(digits), "--board", "disco_f100rb").exit_code == 0
+
+
+def test_plan_for_a_board_that_is_too_small_says_what_would_fit(wide: Path) -> None:
+    result = fixgrad("plan", str(wide), "--board", "disco_f100rb")
+    assert result.exit_code == 6
+    assert "does not fit" in result.stdout
+    assert result.stderr.startswith(f"fixgrad: {wide} needs ")
+    assert "would fit" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_plan_of_all_boards_leaves_with_0_even_if_some_are_too_small(wide: Path) -> None:
+    assert fixgrad("plan", str(wide)).exit_code == 0
+
+
+def test_unknown_board_is_a_usage_error(digits: Path) -> None:
+    assert fixgrad("plan", str(digits), "--board", "toaster").exit_code == 2
+
+
+def test_largest_batch_fits_and_one_more_does_not(config: ModelConfig) -> None:
+    arena = plan(dataclasses.replace(config, batch=5)).arena_bytes
+    assert largest_batch(config, arena) == 5
+    assert largest_batch(config, arena - 1) == 4
+    assert largest_batch(config, 10**6) == config.batch
+    assert largest_batch(config, 100) == 0
+
+
+def test_widest_layers_fit_and_one_wider_does_not(config: ModelConfig) -> None:
+    wanted = (64, 24, 12, 10)
+    arena = plan(dataclasses.replace(config, layers=wanted)).arena_bytes
+    assert widest_layers(config, arena) == wanted
+    assert widest_layers(config, arena - 1) == (64, 23, 11, 10)
+    assert widest_layers(config, 100) is None
+
+
+def test_advice_names_batch_and_layers_or_another_board(config: ModelConfig) -> None:
+    arena = plan(config).arena_bytes - 1
+    assert advice(config, arena) == "batch_size = 7 or layers = [64, 31, 15, 10] would fit"
+    assert advice(config, 100) == (
+        "no batch or hidden width would fit; choose a board with more RAM (fixgrad boards)"
+    )
+
+
+def test_boards_lists_every_board() -> None:
+    result = fixgrad("boards")
+    assert (result.exit_code, result.stderr) == (0, "")
+    for name, board in BOARDS.items():
+        row = next(line for line in result.stdout.splitlines() if line.startswith(name))
+        assert board.mcu in row
+        assert f"{board.ram_bytes:,}" in row
+        assert f"qemu://{name}" in row
+    rows = json.loads(fixgrad("boards", "--json").stdout)["boards"]
+    assert [row["name"] for row in rows] == list(BOARDS)
+
+
+def test_ports_lists_what_needs_no_hardware() -> None:
+    listed = [port["port"] for port in json.loads(fixgrad("ports", "--json").stdout)["ports"]]
+    assert listed[-1 - len(BOARDS) :] == ["sim://", *(f"qemu://{name}" for name in BOARDS)]
+    for port in listed:
+        assert port in fixgrad("ports").stdout
