@@ -1,8 +1,14 @@
 """The MODEL region: every bad field is refused with its offset in docs/PROTOCOL.md."""
 
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 import pytest
 from core_library import CoreModel
-from fixgrad.protocol import LAYER_FIELDS, MODEL_FIELDS, Status
+from fixgrad.model import ModelConfig
+from fixgrad.protocol import LAYER_FIELDS, MODEL_FIELDS, InputFormat, Status
+from random_models import random_config
 from small_models import SMALL, small_state
 
 HEAD_BYTES = 20
@@ -67,28 +73,71 @@ def test_bad_field_is_refused_with_its_offset(name: str, layer: int | None, valu
     assert core.state_bytes == 0
 
 
-# One above the largest n, or bits, for which NUMERICS section 2 holds with these numbers:
-# 1: n * 200 * 2^14 <= 2^31 - 1 - 2^28 -> n <= 573; 2: n * 2^14 * (2^15 - 1) <= 2^31 - 1 -> n <= 4;
-# 3: B * (2^15 - 1) * 255 <= 2^30 -> B <= 128.
+# Each model meets one budget of NUMERICS section 2 with no number to spare:
+# 1: 12743 * 9 = floor((2^31 - 1 - 2^28) / 2^14); 2: 513 * (2^9 - 1) = floor((2^31 - 1) / 2^13);
+# 3: 288 * (2^9 - 1) = floor(2^30 / 7296).
+FULL_ACCUMULATOR = replace(
+    SMALL, layers=(12743, 3), input_max=9, activations=(), activation_bits=(),
+    weight_bits=(14,), delta_bits=(15,),
+)  # fmt: skip
+FULL_DELTA = replace(
+    SMALL, layers=(5, 4, 513, 3), activations=SMALL.activations * 2, activation_bits=(8, 6),
+    weight_bits=(14, 13, 13), delta_bits=(15, 9, 15),
+)  # fmt: skip
+FULL_UPDATE = replace(
+    SMALL, layers=(5, 3), input_format=InputFormat.I16, input_max=7296, activations=(),
+    activation_bits=(), batch=288, weight_bits=(10,), delta_bits=(15,), update_bits=9,
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("changed", "layer", "good", "bad", "blamed", "blamed_layer"),
+    ("full", "more", "name", "layer"),
     [
-        ("input_width", None, 573, 574, "weight_bits", 0),
-        ("width", 1, 4, 5, "delta_bits", 1),
-        ("batch", None, 128, 129, "update_bits", None),
+        (FULL_ACCUMULATOR, {"layers": (12744, 3)}, "weight_bits", 0),
+        (FULL_DELTA, {"layers": (5, 4, 514, 3)}, "delta_bits", 1),
+        (FULL_UPDATE, {"batch": 289}, "update_bits", None),
     ],
 )
 def test_budget_is_checked_exactly(
-    changed: str, layer: int | None, good: int, bad: int, blamed: str, blamed_layer: int | None
+    full: ModelConfig, more: dict[str, Any], name: str, layer: int | None
 ) -> None:
-    at, width = _offset(changed, layer)
-    for value, expected in ((good, Status.OK), (bad, Status.BAD_MODEL)):
-        blob = bytearray(SMALL.encode())
-        blob[at : at + width] = value.to_bytes(width, "little")
-        core = CoreModel(bytes(blob))
-        assert core.status == expected
-        if expected == Status.BAD_MODEL:
-            assert core.detail == _offset(blamed, blamed_layer)[0]
+    assert CoreModel(full).status == Status.OK
+    core = CoreModel(replace(full, **more))
+    assert (core.status, core.detail) == (Status.BAD_MODEL, _offset(name, layer)[0])
+
+
+def _is_in_budget(config: ModelConfig) -> bool:
+    """NUMERICS section 2 in integers without a limit."""
+    n, limit = config.layers, config.activation_max
+    weights, deltas = config.weight_bits, config.delta_bits
+    layers = range(config.layer_count)
+    ranges = (
+        all(7 <= bits <= 14 for bits in weights)
+        and all(7 <= bits <= 15 for bits in (*deltas, config.update_bits))
+    )  # fmt: skip
+    return (
+        ranges
+        and all(n[i] * limit[i] * 2 ** weights[i] <= 2**31 - 1 - 2**28 for i in layers)
+        and all(n[i + 1] * 2 ** weights[i] * (2 ** deltas[i] - 1) <= 2**31 - 1 for i in layers[1:])
+        and config.batch * (2**config.update_bits - 1) * max(limit) <= 2**30
+    )
+
+
+def test_models_are_accepted_exactly_inside_their_budgets() -> None:
+    rng = np.random.default_rng(5)
+    answers = set()
+    for _ in range(1000):
+        config = random_config(rng)
+        changed = replace(
+            config,
+            weight_bits=tuple(b + int(rng.integers(-1, 2)) for b in config.weight_bits),
+            delta_bits=tuple(b + int(rng.choice([0, 0, 1])) for b in config.delta_bits),
+            batch=config.batch * int(rng.choice([1, 1, 50])),
+        )
+        expected = Status.OK if _is_in_budget(changed) else Status.BAD_MODEL
+        assert CoreModel(changed).status == expected, changed
+        answers.add(expected)
+    assert len(answers) == 2
 
 
 @pytest.mark.parametrize("length", [0, 1, 19, 20, 31])

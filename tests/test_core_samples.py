@@ -108,13 +108,14 @@ def test_inference_in_a_half_collected_batch_disturbs_nothing(loss: Loss) -> Non
     config = replace(SMALL, loss=loss)
     rng = np.random.default_rng(4)
     features = rng.integers(0, 201, (4, 5)).astype(np.uint8)
+    other = rng.integers(0, 201, (4, 5)).astype(np.uint8)
     shape = (4,) if loss == Loss.SOFTMAX_CROSS_ENTROPY else (4, 3)
     targets = rng.integers(0, 3, shape).astype(np.int32)
     core, undisturbed = _started(config), _started(config)
     samples = np.frombuffer(core.wire(features, targets), np.uint8).reshape(4, -1)
     core.begin(4, *RATE)
     for sample in samples:
-        core.infer(features[::-1], targets[::-1])
+        core.infer(other, targets[::-1])
         assert core.put(sample.tobytes()) == Status.OK
     core.infer(features, targets)
     undisturbed.step(features, targets, *RATE)
