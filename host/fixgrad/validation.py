@@ -122,8 +122,8 @@ def validate(
         )
         digest = reference.digest()
         if progress.digest != digest or progress.step != reference.state.step:
-            difference = _locate(device, config, before, reference.state, run_id, stream)
-            yield Verdict(step + 1, config.parameter_count, 0, progress.digest, difference)
+            located = _locate(device, config, before, reference.state, run_id, stream)
+            yield Verdict(step + 1, config.parameter_count, 0, progress.digest, located)
             return
         yield StepAgreed(step + 1, total, digest, result.loss, len(indices))
     state, _ = device.read_state(config)
