@@ -27,6 +27,7 @@ class SocketSerial(SerialBase):  # type: ignore[misc]
 
     BAUDRATES = SerialBase.BAUDRATES + (1_000_000, 1_500_000, 2_000_000, 3_000_000)
 
+    is_open: bool
     _socket: socket.socket | None = None
     _wake_sender: socket.socket | None = None
     _wake_receiver: socket.socket | None = None
@@ -96,8 +97,10 @@ class SocketSerial(SerialBase):  # type: ignore[misc]
         """Wait up to `wait_s` for bytes and collect them; False when none came or cancelled."""
         sock = self._checked_socket()
         wake = self._wake_receiver
+        if wake is None:
+            raise PortNotOpenError()
         ready, _, _ = select.select([sock, wake], [], [], wait_s)
-        if wake in ready and wake is not None:
+        if wake in ready:
             wake.recv(CHUNK_BYTES)
             return False
         if not ready:

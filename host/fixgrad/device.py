@@ -1,0 +1,602 @@
+"""A device at the end of a port: what the messages of docs/PROTOCOL.md do, as methods."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fixgrad import protocol
+from fixgrad.errors import (
+    DataError,
+    DoesNotFitError,
+    LinkError,
+    ModelError,
+    PortError,
+    VersionError,
+)
+from fixgrad.framing import payload_bytes_max
+from fixgrad.model import INPUT_DTYPES, ModelConfig, State, state_bytes
+from fixgrad.protocol import InputFormat, Loss, Message, Region, Status
+from fixgrad.session import Answer, LinkStats, NoAnswerError, Request, Session
+from fixgrad.transport import open_port
+
+READ_STATE_TRIES = 10
+
+_WIDTH_CODES = {1: "B", 2: "H", 4: "I", 8: "Q", -1: "b"}
+
+
+def _layout(fields: tuple[tuple[str, int], ...]) -> struct.Struct:
+    return struct.Struct("<" + "".join(_WIDTH_CODES[width] for _, width in fields))
+
+
+_DATA_ACK = _layout(protocol.DATA_ACK_FIELDS)
+_LOAD_ACK = _layout(protocol.LOAD_ACK_FIELDS)
+_READ = _layout(protocol.READ_FIELDS)
+_READ_ACK = _layout(protocol.READ_ACK_FIELDS)
+_EVAL_ACK = _layout(protocol.EVAL_ACK_FIELDS)
+_INFER_ACK = _layout(protocol.INFER_ACK_FIELDS)
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """What HELLO_ACK tells.
+
+    Attributes:
+        board: PlatformIO board id.
+        core: processor core.
+        firmware: version, "major.minor".
+        protocol, numerics: versions.
+        boot_id: differs after every reset.
+        run_id: the run it holds; 0 means none.
+        next: position of the sample that it wants next.
+        digest: of the trained state at the last completed step; 0 without a model.
+        arena_bytes: memory for the model and its batch.
+        payload_max: largest payload in bytes.
+        window_bytes: encoded bytes that it buffers.
+    """
+
+    board: str
+    core: str
+    firmware: str
+    protocol: int
+    numerics: int
+    boot_id: int
+    run_id: int
+    next: int
+    digest: int
+    arena_bytes: int
+    payload_max: int
+    window_bytes: int
+
+
+class Progress(NamedTuple):
+    """What the device reports after applying samples.
+
+    Attributes:
+        next: position of the sample that it wants next.
+        step: steps done.
+        digest: of the trained state after that step.
+        loss_sum: reported loss (NUMERICS section 4) summed over the steps since COMMIT.
+        correct: training samples predicted right before their step, since COMMIT, modulo 2**32.
+        wsat, asat, bsat: saturation counters (NUMERICS section 10) since COMMIT, modulo 2**32.
+    """
+
+    next: int
+    step: int
+    digest: int
+    loss_sum: int
+    correct: int
+    wsat: int
+    asat: int
+    bsat: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Samples evaluated on the device.
+
+    Attributes:
+        count: samples.
+        correct: predicted right.
+        loss: reported loss (NUMERICS section 4) summed over them.
+    """
+
+    count: int
+    correct: int
+    loss: int
+
+
+class Inference(NamedTuple):
+    """Outputs of the device.
+
+    Attributes:
+        predictions: int32 [N, predictions]: class; or 0/1 per output; or Q16 per output.
+        logits: int32 [N, outputs], accumulators of the last layer.
+    """
+
+    predictions: NDArray[np.int32]
+    logits: NDArray[np.int32]
+
+
+class Stream(Protocol):
+    """Where DATA payloads come from; `fixgrad.stream.SampleStream` is one."""
+
+    def payload(self, position: int, limit: int) -> tuple[bytes, int]:
+        """Return the payload from a position on, and its whole samples; at most `limit` bytes."""
+
+
+class Device:
+    """A device that answered HELLO. Not for use from several threads."""
+
+    def __init__(
+        self,
+        port: Any,
+        url: str,
+        *,
+        baud: int = 115200,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take an open pyserial port with a short read timeout, and say HELLO.
+
+        Args:
+            port: the port; `close` closes it.
+            url: its name in messages.
+            baud: speed of the line in bits per second.
+            clock: seconds, never going back.
+
+        Raises:
+            LinkError: nothing answers, or not fixgrad.
+            VersionError: the device speaks another version.
+        """
+        self.url = url
+        self._port = port
+        self._clock = clock
+        self._session = Session(secrets.randbelow(255) + 1, baud)
+        self._tag = 0
+        self._sample_bytes: int | None = None
+        self.info = self.hello()
+
+    @classmethod
+    def open(cls, url: str, *, baud: int = 115200) -> Device:
+        """Open a port and say HELLO.
+
+        Raises:
+            PortError: the port cannot be opened.
+            BuildError: the firmware behind the port could not be built.
+            LinkError: nothing answers, or not fixgrad.
+            VersionError: the device speaks another version.
+        """
+        port = open_port(url, baud)
+        try:
+            return cls(port, url, baud=baud)
+        except BaseException:
+            port.close()
+            raise
+
+    def __enter__(self) -> Device:
+        """Return the device."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close the port."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the port."""
+        self._port.close()
+
+    @property
+    def stats(self) -> LinkStats:
+        """Counters of the link since it was opened."""
+        return self._session.stats
+
+    def hello(self) -> DeviceInfo:
+        """Begin a new session; the device's state and position stay as they are.
+
+        Returns:
+            What the device holds now; `info` is the same.
+
+        Raises:
+            LinkError: nothing answers, or not fixgrad.
+            VersionError: the device speaks another version.
+        """
+        session = self._session
+        session.hello(secrets.randbits(32), self._clock())
+        try:
+            answer = list(self._drive())[-1]
+        except NoAnswerError as error:
+            raise LinkError(self._silence()) from error
+        self.info = self._read_hello(answer.payload)
+        session.window_bytes = self.info.window_bytes
+        return self.info
+
+    def load(self, config: ModelConfig, state: State, run_id: int, position: int) -> None:
+        """Replace what the device holds by a run at a position.
+
+        Args:
+            config: the model.
+            state: its state after the samples before `position`.
+            run_id: identity of the run, not 0.
+            position: position of the next sample; it begins a batch.
+
+        Raises:
+            DoesNotFitError: the device has too little memory.
+            ModelError: the device refuses the model or the state.
+            LinkError: the device stopped answering.
+        """
+        self.hello()
+        self._sample_bytes = None
+        model, data = config.encode(), state.encode()
+        self._load_model(model)
+        chunk = (self._payload_limit() - 1) // 2 * 2
+        requests = (
+            Request(Message.LOAD, at, bytes([Region.STATE]) + data[at : at + chunk])
+            for at in range(0, len(data), chunk)
+        )
+        for answer in self._exchange(requests):
+            _, status, _ = self._unpack(_LOAD_ACK, answer, Message.LOAD_ACK)
+            self._require_ok(status, f"state bytes from {answer.pos} on")
+        commit = protocol.pack(
+            protocol.COMMIT_FIELDS,
+            run_id=run_id,
+            next=position,
+            crc=zlib.crc32(data, zlib.crc32(model)),
+        )
+        (answer,) = self._exchange([Request(Message.COMMIT, 0, commit)])
+        self._require_type(answer, Message.COMMIT_ACK)
+        if answer.payload[0] == Status.BAD_STATE:
+            raise ModelError(f"{self.url}: the device refuses the state: a value is out of range")
+        self._require_ok(answer.payload[0], "the run")
+        self._sample_bytes = config.feature_bytes + config.target_bytes
+
+    def read_state(self, config: ModelConfig) -> tuple[State, int]:
+        """Return the device's state and the position of the sample that it wants next.
+
+        Args:
+            config: the model that it holds.
+
+        Raises:
+            ModelError: it holds none, or one of another size.
+            LinkError: the device stopped answering.
+        """
+        size = state_bytes(config)
+        for _ in range(READ_STATE_TRIES):
+            data, positions = self._read_region(Region.STATE, 0, size)
+            if len(positions) == 1:
+                return State.decode(config, data), positions.pop()
+        raise LinkError(f"{self.url}: the state kept changing while it was read")
+
+    def train(
+        self,
+        stream: Stream,
+        start: int,
+        stop: int,
+        *,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Progress]:
+        """Stream the samples from `start` up to `stop`, `start` being what the device wants next.
+
+        Args:
+            stream: the run.
+            start: first position.
+            stop: position after the last sample.
+            should_stop: asked before every payload; True ends the stream after those under way.
+
+        Yields:
+            One report for every answer that moves the device's position.
+
+        Raises:
+            SessionLostError: the device was reset, or holds no run any more.
+            DataError: the device refuses a sample.
+            DoesNotFitError: a sample is larger than the device's payloads.
+            LinkError: the device stopped answering.
+        """
+        if self._sample_bytes is None:
+            self._sample_bytes = self._read_sample_bytes()
+        sample_bytes = self._sample_bytes
+
+        def requests() -> Iterator[Request]:
+            at = start
+            while at < stop and not should_stop():
+                payload, count = self._cut_payload(stream, at, stop - at, sample_bytes)
+                yield Request(Message.DATA, at, payload, at + count)
+                at += count
+
+        position = start
+        for answer in self._exchange(requests()):
+            status, *counters = self._unpack(_DATA_ACK, answer, Message.DATA_ACK)
+            if answer.pos > position:
+                self.stats.payload_bytes += (answer.pos - position) * sample_bytes
+                position = answer.pos
+            if status == Status.BAD_SAMPLE:
+                raise DataError(
+                    f"{self.url}: the device refuses the sample at position {answer.pos}: "
+                    "a feature, a target or its batch is out of range"
+                )
+            if status != Status.CORRUPT:
+                self._require_ok(status, f"the samples from position {answer.pos} on")
+            yield Progress(answer.pos, *counters)
+
+    def evaluate(self, wire: NDArray[np.uint8]) -> Evaluation:
+        """Evaluate samples with the trained state.
+
+        Args:
+            wire: uint8 [N, feature_bytes + target_bytes] (`Samples.wire`).
+
+        Raises:
+            DataError: the device refuses a sample.
+            DoesNotFitError: a sample is larger than the device's payloads.
+            LinkError: the device stopped answering, or holds no run.
+        """
+        correct = loss = 0
+        for at, answer in self._in_rows(Message.EVAL, wire, self._rows_per_frame(wire)):
+            status, count, right, bits = self._unpack(_EVAL_ACK, answer, Message.EVAL_ACK)
+            self._require_sample(status, at + count)
+            correct += right
+            loss += bits
+        return Evaluation(len(wire), correct, loss)
+
+    def infer(self, config: ModelConfig, wire: NDArray[np.uint8]) -> Inference:
+        """Return predictions and logits of samples.
+
+        Args:
+            config: the model that the device holds.
+            wire: uint8 [N, feature_bytes] (`Samples.feature_wire`).
+
+        Raises:
+            DataError: the device refuses a sample.
+            DoesNotFitError: a sample or its answer is larger than the device's payloads.
+            LinkError: the device stopped answering, or holds no run.
+        """
+        width = config.predictions + config.outputs
+        answer_rows = (self.info.payload_max - _INFER_ACK.size) // (4 * width)
+        rows = min(self._rows_per_frame(wire), answer_rows)
+        if rows == 0:
+            raise DoesNotFitError(
+                f"{self.url}: the answer for one sample, {4 * width} bytes, is larger than the "
+                f"{self.info.payload_max} bytes of the device's payloads"
+            )
+        results = []
+        for at, answer in self._in_rows(Message.INFER, wire, rows):
+            status, count = self._unpack(_INFER_ACK, answer, Message.INFER_ACK)
+            self._require_sample(status, at + count)
+            values = np.frombuffer(answer.payload, "<i4", offset=_INFER_ACK.size)
+            results.append(values.reshape(count, width))
+        table = np.concatenate(results) if results else np.empty((0, width), "<i4")
+        table = table.astype(np.int32)
+        return Inference(table[:, : config.predictions], table[:, config.predictions :])
+
+    def _load_model(self, model: bytes) -> None:
+        if 1 + len(model) > self.info.payload_max:
+            raise DoesNotFitError(
+                f"{self.url}: the description of the model, {len(model)} bytes, is larger than "
+                f"the device's payloads of {self.info.payload_max} bytes; use fewer layers"
+            )
+        request = Request(Message.LOAD, 0, bytes([Region.MODEL]) + model)
+        (answer,) = self._exchange([request])
+        _, status, detail = self._unpack(_LOAD_ACK, answer, Message.LOAD_ACK)
+        if status == Status.NO_MEMORY:
+            raise DoesNotFitError(
+                f"the model needs {detail} bytes, board {self.info.board} has "
+                f"{self.info.arena_bytes}; use a smaller batch or narrower layers"
+            )
+        if status == Status.BAD_MODEL:
+            raise ModelError(
+                f"{self.url}: the device refuses the model: the field at byte {detail} of MODEL "
+                "is out of range"
+            )
+        self._require_ok(status, "the model")
+
+    def _read_region(self, region: Region, start: int, count: int) -> tuple[bytes, set[int]]:
+        """Return bytes of a region, and every value of `next` that came with them."""
+        chunk = (self.info.payload_max - _READ_ACK.size) // 2 * 2
+        stop = start + count
+        requests = (
+            Request(Message.READ, at, _READ.pack(region, min(chunk, stop - at)))
+            for at in range(start, stop, chunk)
+        )
+        parts, positions = [], set()
+        for answer in self._exchange(requests):
+            _, status, position = self._unpack(_READ_ACK, answer, Message.READ_ACK)
+            if status == Status.BAD_OFFSET:
+                raise ModelError(
+                    f"{self.url}: the device holds no model, or not this one: "
+                    f"it has no byte {answer.pos} of {region.name}"
+                )
+            self._require_ok(status, f"reading {region.name}")
+            parts.append(answer.payload[_READ_ACK.size :])
+            positions.add(position)
+        data = b"".join(parts)
+        if len(data) != count:
+            raise LinkError(f"{self.url}: {len(data)} bytes of {region.name} came, not {count}")
+        return data, positions
+
+    def _read_sample_bytes(self) -> int:
+        """Return the bytes of one sample and its target, from the model that the device holds."""
+        head_bytes = protocol.field_bytes(protocol.MODEL_FIELDS)
+        head = protocol.unpack(
+            protocol.MODEL_FIELDS, self._read_region(Region.MODEL, 0, head_bytes)[0]
+        )
+        layer_bytes = protocol.field_bytes(protocol.LAYER_FIELDS)
+        last_at = head_bytes + (head["layer_count"] - 1) * layer_bytes
+        last = protocol.unpack(
+            protocol.LAYER_FIELDS, self._read_region(Region.MODEL, last_at, layer_bytes)[0]
+        )
+        dtype = np.dtype(INPUT_DTYPES[InputFormat(head["input_format"])])
+        target_bytes = {
+            Loss.SOFTMAX_CROSS_ENTROPY: 1,
+            Loss.SQUARED_ERROR: 4 * last["width"],
+        }.get(Loss(head["loss"]), 2 * last["width"])
+        return head["input_width"] * dtype.itemsize + target_bytes
+
+    def _payload_limit(self) -> int:
+        """Return the payload that lets two frames travel at a time, if the window has room."""
+        return min(self.info.payload_max, payload_bytes_max(self.info.window_bytes // 2))
+
+    def _cut_payload(
+        self, stream: Stream, position: int, samples: int, sample_bytes: int
+    ) -> tuple[bytes, int]:
+        """Return the payload from `position` on with at most `samples` samples."""
+        payload, count = stream.payload(position, self._payload_limit())
+        if count == 0:
+            payload, count = stream.payload(position, self.info.payload_max)
+        if count == 0:
+            self._refuse_size(sample_bytes + protocol.field_bytes(protocol.BATCH_FIELDS))
+        while count > samples:
+            limit = len(payload) - (count - samples) * sample_bytes
+            payload, count = stream.payload(position, limit)
+        return payload, count
+
+    def _rows_per_frame(self, wire: NDArray[np.uint8]) -> int:
+        row_bytes = wire.shape[1]
+        if row_bytes > self.info.payload_max:
+            self._refuse_size(row_bytes)
+        return max(1, self._payload_limit() // row_bytes)
+
+    def _refuse_size(self, sample_bytes: int) -> NoReturn:
+        raise DoesNotFitError(
+            f"one sample takes {sample_bytes} bytes on the wire, board {self.info.board} accepts "
+            f"{self.info.payload_max} at a time; use fewer features"
+        )
+
+    def _in_rows(
+        self, type_: Message, wire: NDArray[np.uint8], rows: int
+    ) -> Iterator[tuple[int, Answer]]:
+        """Send rows in as many messages as needed; yield (first row, answer)."""
+        first_tag = self._tag
+        starts = range(0, len(wire), rows)
+        self._tag = (self._tag + len(starts)) & 0xFFFFFFFF
+        requests = (
+            Request(type_, (first_tag + i) & 0xFFFFFFFF, wire[at : at + rows].tobytes())
+            for i, at in enumerate(starts)
+        )
+        yield from zip(starts, self._exchange(requests), strict=True)
+
+    def _exchange(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Send requests; yield their answers as they come."""
+        if self._session.needs_hello:
+            self.hello()
+        self._session.begin(requests, self._clock())
+        try:
+            yield from self._drive()
+        except NoAnswerError as error:
+            raise LinkError(f"the device on {self.url} stopped answering ({error})") from error
+
+    def _drive(self) -> Iterator[Answer]:
+        """Move bytes until the running exchange is done."""
+        session, port, clock = self._session, self._port, self._clock
+        answers: list[Answer] = []
+        while True:
+            with self._translated_errors():
+                data = session.outgoing(clock())
+                if data:
+                    port.write(data)
+            yield from answers
+            if session.done:
+                return
+            with self._translated_errors():
+                received = port.read(port.in_waiting or 1)
+            answers = session.receive(received, clock()) if received else []
+
+    @contextlib.contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise PortError(f"{self.url}: the port vanished: {error}") from error
+
+    def _silence(self) -> str:
+        """Say what came instead of an answer to HELLO."""
+        if self._session.bytes_received == 0:
+            return (
+                f"nothing answers on {self.url}: is the board powered and flashed with fixgrad, "
+                "and is this its port?"
+            )
+        if self._session.frames_received == 0:
+            return (
+                f"what answers on {self.url} is not fixgrad "
+                f"({self._session.bytes_received} bytes without a valid frame): another program's "
+                "port, another firmware or another baud rate"
+            )
+        return f"the device on {self.url} sends frames but does not answer HELLO"
+
+    def _read_hello(self, payload: bytes) -> DeviceInfo:
+        version = payload[0] if payload else 0
+        if version != protocol.PROTOCOL_VERSION:
+            self._refuse_version("protocol", version, protocol.PROTOCOL_VERSION)
+        try:
+            values = protocol.unpack(protocol.HELLO_ACK_FIELDS, payload)
+            names = payload[protocol.field_bytes(protocol.HELLO_ACK_FIELDS) :]
+            board, core, *_ = names.decode("ascii").split("\0")
+        except ValueError as error:
+            raise LinkError(f"{self.url}: malformed answer to HELLO: {error}") from error
+        if values["numerics"] != protocol.NUMERICS_VERSION:
+            self._refuse_version("numerics", values["numerics"], protocol.NUMERICS_VERSION)
+        if values["schema"] != protocol.schema_hash():
+            raise VersionError(
+                f"the device on {self.url} was built from message table {values['schema']:08x}, "
+                f"this fixgrad has {protocol.schema_hash():08x}: flash the firmware of this version"
+            )
+        return DeviceInfo(
+            board=board,
+            core=core,
+            firmware=f"{values['firmware'] >> 8}.{values['firmware'] & 0xFF}",
+            protocol=version,
+            numerics=values["numerics"],
+            boot_id=values["boot_id"],
+            run_id=values["run_id"],
+            next=values["next"],
+            digest=values["digest"],
+            arena_bytes=values["arena_bytes"],
+            payload_max=values["payload_max"],
+            window_bytes=values["window_bytes"],
+        )
+
+    def _refuse_version(self, what: str, theirs: int, ours: int) -> NoReturn:
+        raise VersionError(
+            f"the device on {self.url} speaks {what} version {theirs}, this fixgrad {ours}: "
+            "flash the firmware of this version, or use the fixgrad of the device's"
+        )
+
+    def _require_type(self, answer: Answer, expected: Message) -> None:
+        if answer.type != expected:
+            status = answer.payload[0] if answer.payload else 0
+            raise LinkError(
+                f"{self.url}: the device refuses a message ({expected.name} expected, status "
+                f"{_status_name(status)} came)"
+            )
+
+    def _unpack(self, layout: struct.Struct, answer: Answer, expected: Message) -> tuple[int, ...]:
+        """Return the fields at the head of an answer of the expected type."""
+        self._require_type(answer, expected)
+        try:
+            return layout.unpack_from(answer.payload)
+        except struct.error as error:
+            raise LinkError(f"{self.url}: malformed {expected.name}: {error}") from error
+
+    def _require_ok(self, status: int, what: str) -> None:
+        if status != Status.OK:
+            raise LinkError(f"{self.url}: the device refuses {what}: {_status_name(status)}")
+
+    def _require_sample(self, status: int, index: int) -> None:
+        if status == Status.BAD_SAMPLE:
+            raise DataError(
+                f"{self.url}: the device refuses sample {index}: a value is out of range"
+            )
+        self._require_ok(status, f"the samples from {index} on")
+
+
+def _status_name(status: int) -> str:
+    try:
+        return Status(status).name
+    except ValueError:
+        return str(status)

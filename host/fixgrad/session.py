@@ -1,0 +1,384 @@
+"""The host's side of docs/PROTOCOL.md as a state machine: bytes and time are arguments.
+
+An *exchange* is a sequence of requests, sent through the window and answered in order. What went
+wrong on the way is sent again from the first request without an answer (go-back-N).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fixgrad.errors import LinkError
+from fixgrad.framing import DELIMITER, Decoder, Frame, encode_frame
+from fixgrad.protocol import Message, Reason, Status
+
+WINDOW_BYTES_MIN = 270
+"""Every device has this window; it holds before HELLO_ACK tells the real one."""
+
+EXPIRIES_MAX = 6
+"""The link counts as lost after so many expiries of the timer without an answer between them."""
+
+TIMER_BASE_S = 0.05
+TIMER_MAX_S = 5.0
+ANSWER_TIME_MAX_S = 10.0
+BITS_PER_BYTE = 10
+
+
+class SessionLostError(LinkError):
+    """The device was reset or belongs to another session: say HELLO and see what it holds."""
+
+
+class NoAnswerError(LinkError):
+    """The timer expired too often."""
+
+
+class Request(NamedTuple):
+    """One message to the device.
+
+    Attributes:
+        type: message type.
+        pos: position, offset, nonce or tag.
+        payload: the payload.
+        end: for DATA the position after its last sample.
+    """
+
+    type: Message
+    pos: int
+    payload: bytes = b""
+    end: int = 0
+
+
+class Answer(NamedTuple):
+    """One message of the device that answers a request; a DATA_ACK may answer several."""
+
+    type: int
+    pos: int
+    payload: bytes
+
+
+@dataclass
+class LinkStats:
+    """What the link did.
+
+    Attributes:
+        payload_bytes: features and targets that the device applied.
+        wire_bytes: all bytes sent while streaming DATA.
+        retransmitted_bytes: those of them sent again, with the delimiters before them.
+        frames: DATA frames sent, repetitions included.
+        go_backs: times that the device asked for a repetition.
+        expiries: times that the timer expired.
+        answer_time_s: seconds between requests and their answers, summed over `answers`.
+        answers: requests answered that were sent once.
+    """
+
+    payload_bytes: int = 0
+    wire_bytes: int = 0
+    retransmitted_bytes: int = 0
+    frames: int = 0
+    go_backs: int = 0
+    expiries: int = 0
+    answer_time_s: float = 0.0
+    answers: int = 0
+
+    @property
+    def round_trip_s(self) -> float:
+        """Mean time between a request and its answer in seconds, waiting in the window included."""
+        return self.answer_time_s / self.answers if self.answers else 0.0
+
+    @property
+    def efficiency(self) -> float:
+        """Share of applied payload in the bytes sent while streaming, 0..1."""
+        return self.payload_bytes / self.wire_bytes if self.wire_bytes else 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    """A request without an answer."""
+
+    request: Request
+    encoded: bytes
+    sent_at: float = 0.0
+    times_sent: int = 0
+
+
+class Session:
+    """One side of one link; whoever owns the port moves the bytes.
+
+    Call `begin`, then until `done`: send what `outgoing` returns, pass what comes to `receive`.
+    Both also do what the time demands, so either must be called at least every few milliseconds.
+
+    Attributes:
+        stats: counters over all exchanges.
+        bytes_received: of the running exchange.
+        frames_received: valid frames of the running exchange.
+    """
+
+    def __init__(self, identity: int, bits_per_second: int) -> None:
+        """Take the first session number (1..255) and the speed of the line."""
+        self.stats = LinkStats()
+        self.bytes_received = 0
+        self.frames_received = 0
+        self._identity = identity
+        self._bits_per_second = bits_per_second
+        self._window_bytes = WINDOW_BYTES_MIN
+        self._decoder = Decoder()
+        self._source: Iterator[Request] = iter(())
+        self._exhausted = True
+        self._is_hello = False
+        self._pending: deque[_Pending] = deque()
+        self._cursor = 0
+        self._in_flight: deque[tuple[_Pending, int]] = deque()
+        self._in_flight_bytes = 0
+        self._ambiguous = False
+        self._restart_pending = False
+        self._went_back = False
+        self._probing = False
+        self._backoff = 0
+        self._expiries = 0
+        self._timer_start = 0.0
+        self._longest_answer_s = 0.0
+
+    @property
+    def window_bytes(self) -> int:
+        """Encoded bytes that may be outstanding."""
+        return self._window_bytes
+
+    @window_bytes.setter
+    def window_bytes(self, value: int) -> None:
+        self._window_bytes = max(value, WINDOW_BYTES_MIN)
+
+    @property
+    def done(self) -> bool:
+        """True when every request of the exchange is answered."""
+        return self._exhausted and not self._pending
+
+    @property
+    def needs_hello(self) -> bool:
+        """True when late answers to an earlier exchange may still come.
+
+        A new session separates them from the next exchange.
+        """
+        return self._ambiguous or not self.done
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds after which the timer expires."""
+        line = 2 * self._window_bytes * BITS_PER_BYTE / self._bits_per_second
+        base = line + TIMER_BASE_S + self._longest_answer_s
+        return min(base * (1 << self._backoff), max(base, TIMER_MAX_S))
+
+    def hello(self, nonce: int, now: float) -> None:
+        """Begin an exchange of one HELLO with a new session number."""
+        self._identity = self._identity % 255 + 1
+        self.begin([Request(Message.HELLO, nonce)], now)
+        self._is_hello = True
+        self._restart_pending = True
+
+    def begin(self, requests: Iterable[Request], now: float) -> None:
+        """Begin an exchange; one that is not done is abandoned.
+
+        Args:
+            requests: read only as far as the window allows. All have the same type; the positions
+                of DATA follow each other, other positions differ from each other.
+            now: seconds.
+        """
+        self._source = iter(requests)
+        self._exhausted = False
+        self._is_hello = False
+        self._pending.clear()
+        self._cursor = 0
+        self._restart_pending = self._went_back = self._probing = False
+        self._expiries = self._backoff = 0
+        self._timer_start = now
+        self.bytes_received = self.frames_received = 0
+
+    def outgoing(self, now: float) -> bytes:
+        """Return the bytes to send now.
+
+        Raises:
+            NoAnswerError: the timer expired too often.
+        """
+        if self._pending and now - self._timer_start >= self.timeout_s:
+            self._expire(now)
+        parts = []
+        while not (self._probing and self._cursor > 0):
+            pending = self._next_pending()
+            if pending is None:
+                break
+            data = DELIMITER + pending.encoded if self._restart_pending else pending.encoded
+            if self._in_flight and self._in_flight_bytes + len(data) > self._window_bytes:
+                break
+            if not self._in_flight:
+                self._timer_start = now
+            parts.append(data)
+            self._note_sent(pending, len(data), now)
+        return b"".join(parts)
+
+    def receive(self, data: bytes, now: float) -> list[Answer]:
+        """Take received bytes; return the answers they complete, in the order of the requests.
+
+        Of DATA_ACKs only those are returned that advance, or that report an error.
+
+        Raises:
+            SessionLostError: the device has no session or another one, or has no run.
+        """
+        self.bytes_received += len(data)
+        answers = []
+        for frame in self._decoder.feed(data):
+            self.frames_received += 1
+            answer = self._take(frame, now)
+            if answer is not None:
+                answers.append(answer)
+        return answers
+
+    def _next_pending(self) -> _Pending | None:
+        if self._cursor < len(self._pending):
+            return self._pending[self._cursor]
+        if self._exhausted:
+            return None
+        request = next(self._source, None)
+        if request is None:
+            self._exhausted = True
+            return None
+        encoded = encode_frame(request.type, self._identity, request.pos, request.payload)
+        self._pending.append(_Pending(request, encoded))
+        return self._pending[-1]
+
+    def _note_sent(self, pending: _Pending, count: int, now: float) -> None:
+        again = pending.times_sent > 0
+        if pending.request.type == Message.DATA:
+            self.stats.frames += 1
+            self.stats.wire_bytes += count
+            self.stats.retransmitted_bytes += count if again else 0
+        self._ambiguous = self._ambiguous or again
+        self._restart_pending = False
+        pending.times_sent += 1
+        pending.sent_at = now
+        self._in_flight.append((pending, count))
+        self._in_flight_bytes += count
+        self._cursor += 1
+
+    def _expire(self, now: float) -> None:
+        """Send the first request alone: what was in flight counts as lost."""
+        self._expiries += 1
+        self.stats.expiries += 1
+        if self._expiries >= EXPIRIES_MAX:
+            raise NoAnswerError(f"no answer to {self._expiries} attempts")
+        self._backoff += 1
+        self._in_flight.clear()
+        self._in_flight_bytes = 0
+        self._went_back = False
+        self._probing = True
+        self._go_back(now)
+
+    def _go_back(self, now: float) -> None:
+        self._cursor = 0
+        self._restart_pending = True
+        self._timer_start = now
+
+    def _go_back_once(self, now: float) -> None:
+        if not self._went_back and self._cursor > 0:
+            self._went_back = True
+            self.stats.go_backs += 1
+            self._go_back(now)
+
+    def _take(self, frame: Frame, now: float) -> Answer | None:
+        if frame.type == Message.NO_SESSION:
+            self._check_session(frame)
+            return None
+        if frame.session != self._identity:
+            self._credit(1)
+            return None
+        self._probing = False
+        answered = self._answered_by(frame)
+        if answered:
+            self._advance(answered, now)
+        else:
+            self._credit(1)
+        if frame.type == Message.DATA_ACK:
+            return self._take_data_ack(frame, answered > 0, now)
+        if answered:
+            return Answer(frame.type, frame.pos, frame.payload)
+        if self._answers_later(frame):
+            self._go_back_once(now)
+        return None
+
+    def _check_session(self, frame: Frame) -> None:
+        """Raise unless the frame answers bytes that were older than this session."""
+        self._credit(1)
+        reason = frame.payload[0] if frame.payload else Reason.SESSION
+        if self._is_hello or (frame.session == self._identity and reason == Reason.SESSION):
+            return
+        if reason == Reason.RUN:
+            raise SessionLostError("the device holds no run: it was reset or loaded anew")
+        raise SessionLostError("the device lost this session: it was reset or another host spoke")
+
+    def _take_data_ack(self, frame: Frame, advanced: bool, now: float) -> Answer | None:
+        status = frame.payload[0] if frame.payload else Status.BAD_MESSAGE
+        answer = Answer(frame.type, frame.pos, frame.payload)
+        if status not in (Status.OK, Status.CORRUPT):
+            return answer
+        if status == Status.CORRUPT or (not advanced and self._is_wanted(frame.pos)):
+            self._go_back_once(now)
+        return answer if advanced else None
+
+    def _is_wanted(self, pos: int) -> bool:
+        """Return whether the device wants the first pending DATA."""
+        if not self._pending:
+            return False
+        request = self._pending[0].request
+        return request.type == Message.DATA and request.pos == pos
+
+    def _answered_by(self, frame: Frame) -> int:
+        """Return how many pending requests, from the first on, the frame answers."""
+        if not self._pending or not self._pending[0].times_sent:
+            return 0
+        request = self._pending[0].request
+        if frame.type != request.type | 0x80:
+            return 0
+        if request.type == Message.COMMIT:
+            return 1
+        if request.type != Message.DATA:
+            return 1 if frame.pos == request.pos else 0
+        count = 0
+        for pending in self._pending:
+            if not pending.times_sent or pending.request.end > frame.pos:
+                break
+            count += 1
+        last = self._pending[-1].request.end
+        return count if frame.pos <= last else 0
+
+    def _answers_later(self, frame: Frame) -> bool:
+        """Return whether the frame answers a request behind the first: an answer was lost."""
+        return any(
+            frame.type == pending.request.type | 0x80 and frame.pos == pending.request.pos
+            for pending in self._pending
+        )
+
+    def _advance(self, count: int, now: float) -> None:
+        """Drop the first `count` pending requests: they are answered."""
+        for _ in range(count):
+            newest = self._pending.popleft()
+        self._cursor = max(0, self._cursor - count)
+        self._credit(
+            next((i for i, (sent, _) in enumerate(self._in_flight, 1) if sent is newest), 1)
+        )
+        self._went_back = False
+        self._expiries = 0
+        self._timer_start = now
+        if newest.times_sent == 1:
+            took = now - newest.sent_at
+            self.stats.answer_time_s += took
+            self.stats.answers += 1
+            self._longest_answer_s = max(self._longest_answer_s, min(took, ANSWER_TIME_MAX_S))
+            self._backoff = 0
+        if self._is_hello:
+            self._ambiguous = False
+
+    def _credit(self, count: int) -> None:
+        """Take `count` frames out of the window: the device has answered them."""
+        for _ in range(min(count, len(self._in_flight))):
+            self._in_flight_bytes -= self._in_flight.popleft()[1]

@@ -1,0 +1,75 @@
+"""Opening a port by its URL, with errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import serial
+from serial.tools import list_ports
+
+from fixgrad.errors import FixgradError, PortError
+
+READ_TIMEOUT_S = 0.02
+"""Longest wait for a byte: how late a timer of the session can be noticed."""
+
+WRITE_TIMEOUT_S = 10.0
+
+
+def open_port(url: str, baud: int) -> Any:
+    """Open a serial port.
+
+    Args:
+        url: a device name, or a URL that pyserial or fixgrad handles.
+        baud: bits per second.
+
+    Returns:
+        The open port, a `serial.SerialBase` with short read timeouts.
+
+    Raises:
+        PortError: the port does not exist, is busy, is forbidden or refuses.
+        BuildError: the firmware behind the port could not be built.
+    """
+    try:
+        return serial.serial_for_url(
+            url,
+            baudrate=baud,
+            timeout=READ_TIMEOUT_S,
+            write_timeout=WRITE_TIMEOUT_S,
+            exclusive=True,
+        )
+    except FixgradError:
+        raise
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise PortError(_explain(url, error)) from error
+
+
+def port_names() -> list[str]:
+    """Return the names of the serial ports of this machine, sorted."""
+    return sorted(port.device for port in list_ports.comports())
+
+
+def _explain(url: str, error: Exception) -> str:
+    code = _error_number(error)
+    if isinstance(error, ValueError) and "://" in url:
+        return f"{url}: unknown kind of port or bad option ({error}); see 'fixgrad ports'"
+    if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
+        names = ", ".join(port_names()) or "none: is the board plugged in?"
+        return f"{url}: no such port; ports of this machine: {names}"
+    if code in (errno.EACCES, errno.EPERM):
+        return f"{url}: permission denied; add yourself to the group of the port (often dialout)"
+    if code in (errno.EBUSY, errno.EAGAIN):
+        return f"{url}: the port is busy; close the other program that uses it"
+    if code == errno.ECONNREFUSED:
+        return f"{url}: connection refused; nothing listens there"
+    return f"{url}: cannot be opened: {error}"
+
+
+def _error_number(error: BaseException | None) -> int | None:
+    """Return the errno of an error or of what caused it."""
+    while error is not None:
+        number = getattr(error, "errno", None)
+        if isinstance(number, int):
+            return number
+        error = error.__cause__ or error.__context__
+    return None
