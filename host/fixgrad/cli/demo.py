@@ -19,7 +19,7 @@ _LAYERS = (64, 32, 10)
 _SETTINGS = {"epochs": 15, "batch_size": 8, "learning_rate": 0.1, "seed": 1}
 
 
-@click.command()
+@click.command(short_help="Digits on an emulated 8 KB board, trained and proved.")
 @click.option(
     "--port", envvar="FIXGRAD_PORT", default="qemu://disco_f100rb", show_default=True,
     metavar="URL", help="Where the board is.",

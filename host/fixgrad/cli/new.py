@@ -20,7 +20,7 @@ _NARROW = 32
 _HIDDEN = {True: 16, False: 32}
 
 
-@click.command()
+@click.command(short_help="Write a commented run file.")
 @click.argument("run_file", metavar="RUN.toml", type=PATH)
 @click.option(
     "--data", default="digits", show_default=True, metavar="SOURCE",

@@ -52,7 +52,7 @@ class _Fit:
         return self.board.ram_bytes - self.board.stack_bytes - self.board.arena_bytes
 
 
-@click.command()
+@click.command(short_help="Every byte a run needs, and where it fits.")
 @click.argument("run_file", metavar="RUN.toml", type=PATH)
 @click.option(
     "--board", "names", multiple=True, type=click.Choice(list(BOARDS)),

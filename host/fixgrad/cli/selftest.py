@@ -16,7 +16,7 @@ from fixgrad.selftest import CaseResult, Outcome
 from fixgrad.vectors import packaged_vectors, vector_files
 
 
-@click.command()
+@click.command(short_help="Run the test vectors on the device.")
 @port_option
 @baud_option
 @click.option(

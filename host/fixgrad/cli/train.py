@@ -39,16 +39,17 @@ class Trained:
 
     Attributes:
         state: the trained state.
-        tally: counts of the last epoch.
+        loss, accuracy: mean of the last epoch; None if metrics.jsonl has lost it.
         seconds: time spent training, in this call.
     """
 
     state: State
-    tally: Tally
+    loss: float | None
+    accuracy: float | None
     seconds: float
 
 
-@click.command()
+@click.command(short_help="Train a run on the device.")
 @click.argument("run_file", metavar="[RUN.toml]", required=False, type=PATH)
 @port_option
 @baud_option
@@ -80,7 +81,7 @@ def train(
     with open_device(port, baud, prepared.config) as device:
         if resume is None:
             folder.create(prepared)
-        trained = run_training(device, prepared, folder, port)
+        trained = run_training(device, prepared, folder, port, adopt=resume is not None)
         result = _measure(device, prepared, folder, port)
         report = _report(device, prepared, folder, trained, result, port)
     if as_json:
@@ -144,9 +145,16 @@ def _same_run(folder: RunFolder, prepared: PreparedRun) -> bool:
 
 
 def run_training(
-    device: Device, prepared: PreparedRun, folder: RunFolder, port: str
+    device: Device, prepared: PreparedRun, folder: RunFolder, port: str, *, adopt: bool = False
 ) -> Trained:
     """Train from the folder's checkpoint, or from the start, to the end; draw and store.
+
+    Args:
+        device: an open device.
+        prepared: the run.
+        folder: its folder, begun.
+        port: where the device is, for messages.
+        adopt: go on with what the device holds if it is this run and further on.
 
     Raises:
         InterruptedRunError: Ctrl-C; the state is kept in the folder.
@@ -154,7 +162,6 @@ def run_training(
         MismatchError: the parameters read back do not have the device's digest.
     """
     checkpoint = _checkpoint(folder, prepared)
-    adopt = checkpoint.position > 0 or bool(folder.metrics())
     go_on = f"continue with: fixgrad train --resume {shlex.quote(str(folder.path))} --port {port}"
     drawing = _Drawing(prepared, folder, checkpoint)
     started = time.monotonic()
@@ -188,7 +195,8 @@ def run_training(
             f"device says {digest:08x}; find the difference with: fixgrad validate"
         )
     folder.save_final(prepared.config, state)
-    return Trained(state, drawing.tally, time.monotonic() - started)
+    last = next(reversed(folder.metrics()), {})
+    return Trained(state, last.get("loss"), last.get("accuracy"), time.monotonic() - started)
 
 
 def _measure(
@@ -210,7 +218,6 @@ class _Drawing:
 
     def __init__(self, prepared: PreparedRun, folder: RunFolder, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
-        self.tally = checkpoint.tally
         self.stopped = False
         self._prepared = prepared
         self._folder = folder
@@ -227,7 +234,6 @@ class _Drawing:
                     event.position, self._text(event.tally), f"epoch {event.epoch}/{self._epochs}"
                 )
             case EpochDone():
-                self.tally = event.tally
                 self._store(event.checkpoint)
                 self._folder.append_metrics(self._metrics(event))
                 text = self._text(event.tally)
@@ -285,16 +291,16 @@ def _report(
     test: Evaluation,
     port: str,
 ) -> dict[str, object]:
-    tally, kind, stats = trained.tally, prepared.config.loss, device.stats
+    stats = device.stats
     return {
         "digest": f"{state_digest(trained.state):08x}",
         "steps": trained.state.step,
         "parameters": prepared.config.parameter_count,
         "test_accuracy": test.correct / test.count,
-        "test_loss": Tally(test.count, test.loss).loss(kind),
+        "test_loss": Tally(test.count, test.loss).loss(prepared.config.loss),
         "test_samples": test.count,
-        "train_accuracy": tally.accuracy(),
-        "train_loss": tally.loss(kind),
+        "train_accuracy": trained.accuracy,
+        "train_loss": trained.loss,
         "seconds": round(trained.seconds, 3),
         "port": port,
         "board": device.info.board,

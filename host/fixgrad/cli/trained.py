@@ -23,7 +23,7 @@ from fixgrad.stream import Samples
 from fixgrad.training import Tally
 
 
-@click.command("eval")
+@click.command("eval", short_help="Test accuracy of a trained run, on the device.")
 @click.argument("folder", metavar="DIR", type=PATH)
 @port_option
 @baud_option
@@ -61,7 +61,7 @@ def evaluate(folder: Path, port: str, baud: int, as_json: bool) -> None:
     )
 
 
-@click.command()
+@click.command(short_help="Classify the rows of a CSV file on the device.")
 @click.argument("folder", metavar="DIR", type=PATH)
 @click.argument("data", metavar="DATA.csv", type=PATH)
 @port_option

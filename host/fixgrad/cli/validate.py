@@ -19,7 +19,7 @@ from fixgrad.training import Tally
 from fixgrad.validation import Verdict
 
 
-@click.command()
+@click.command(short_help="Prove a run: device against reference, bit for bit.")
 @click.argument("run_file", metavar="RUN.toml", type=PATH)
 @port_option
 @baud_option
