@@ -105,4 +105,5 @@ def test_tethered_process_ends_with_its_parent() -> None:
 
 def test_tether_passes_the_exit_code_on() -> None:
     command = [sys.executable, "-I", tether.__file__, sys.executable, "-c", "raise SystemExit(7)"]
-    assert subprocess.run(command, stdin=subprocess.PIPE).returncode == 7
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.wait(timeout=60) == 7

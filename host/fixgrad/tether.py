@@ -5,6 +5,7 @@ parent holds the other end of the pipe, so the child ends with it, however the p
 exit code is the command's.
 """
 
+import os
 import subprocess
 import sys
 import threading
@@ -15,7 +16,8 @@ def main(command: list[str]) -> int:
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
 
         def kill_at_end_of_input() -> None:
-            sys.stdin.buffer.read()
+            while os.read(0, 4096):
+                pass
             process.kill()
 
         threading.Thread(target=kill_at_end_of_input, daemon=True).start()

@@ -6,28 +6,34 @@
 #include "port.h"
 #include "port_config.h"
 
-_Static_assert((PORT_RING_BYTES & (PORT_RING_BYTES - 1u)) == 0, "the ring's size is a power of two");
-
-/* Both counters only grow, modulo 2^32; each has one writer. */
-static volatile uint32_t written, taken;
+/* Where the next byte goes, and where the next one is taken; equal when the ring is empty. One slot
+ * stays free, so that a full ring looks different. Each index has one writer. */
+static volatile uint16_t put, take;
 static volatile uint8_t ring[PORT_RING_BYTES];
 
-const uint16_t port_window_bytes = PORT_RING_BYTES;
+const uint16_t port_window_bytes = PORT_RING_BYTES - 1u;
+
+static uint16_t following(uint16_t index)
+{
+    return index + 1u < PORT_RING_BYTES ? (uint16_t)(index + 1u) : 0u;
+}
 
 void cortexm_received(uint8_t byte)
 {
-    if (written - taken < PORT_RING_BYTES) {
-        ring[written % PORT_RING_BYTES] = byte;
-        written = written + 1u;
+    const uint16_t at = put;
+    const uint16_t next = following(at);
+    if (next != take) {
+        ring[at] = byte;
+        put = next;
     }
 }
 
 size_t port_read(uint8_t *bytes, size_t max)
 {
     size_t count = 0;
-    while (count < max && written != taken) {
-        bytes[count++] = ring[taken % PORT_RING_BYTES];
-        taken = taken + 1u;
+    while (count < max && put != take) {
+        bytes[count++] = ring[take];
+        take = following(take);
     }
     return count;
 }
@@ -36,7 +42,7 @@ size_t port_read(uint8_t *bytes, size_t max)
 void port_idle(void)
 {
     __asm volatile("cpsid i" ::: "memory");
-    if (written == taken) {
+    if (put == take) {
         __asm volatile("wfi");
     }
     __asm volatile("cpsie i\n\tisb" ::: "memory");

@@ -28,7 +28,7 @@
 
 #define HSI_HZ 8000000u
 #define PLL_HZ 24000000u
-#define CLOCK_TRIES 50000u
+#define CLOCK_TRIES 20000u
 
 /* 24 MHz from the 8 MHz crystal, else from the internal 8 MHz oscillator's half, else 8 MHz.
  * The value line's flash needs no wait states at 24 MHz. Returns the clock of core and buses. */

@@ -37,7 +37,7 @@
 
 #define HSI_HZ 16000000u
 #define PLL_APB2_HZ 84000000u
-#define CLOCK_TRIES 50000u
+#define CLOCK_TRIES 20000u
 
 /* VCO = input / m * 336, core = VCO / 2, USB = VCO / 7. */
 static uint32_t pll_setting(uint32_t m)
