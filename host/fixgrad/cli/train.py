@@ -195,7 +195,7 @@ def run_training(
             f"device says {digest:08x}; find the difference with: fixgrad validate"
         )
     folder.save_final(prepared.config, state)
-    last = next(reversed(folder.metrics()), {})
+    last: dict[str, float] = next(reversed(folder.metrics()), {})
     return Trained(state, last.get("loss"), last.get("accuracy"), time.monotonic() - started)
 
 
