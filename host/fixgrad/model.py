@@ -149,7 +149,7 @@ class ModelConfig:
             if len(values) != expected:
                 raise ModelError(f"{name} has {len(values)} entries, the layers need {expected}")
         if Activation.LINEAR in self.activations:
-            raise ModelError("a hidden layer cannot be linear: choose relu, leaky, sigmoid or tanh")
+            raise ModelError("a hidden layer cannot be linear: choose another activation")
         for bits in self.activation_bits:
             _within(
                 "activation_bits",

@@ -105,10 +105,12 @@ def quantize_bias(bias: NDArray[np.float64], exponent: int) -> NDArray[np.int32]
 
 
 def hidden_exponents(config: ModelConfig) -> list[int]:
-    """Return the initial eX[1..L-1]: -4 for ReLU and leaky, -ab for sigmoid and tanh."""
+    """Return the initial eX[1..L-1]: -4 (ReLU, leaky), -ab (sigmoid, tanh) or 1-ab (sign)."""
     rectified = (Activation.RELU, Activation.LEAKY)
     return [
-        RECTIFIED_EXPONENT if activation in rectified else -bits
+        RECTIFIED_EXPONENT
+        if activation in rectified
+        else int(activation == Activation.SIGN) - bits
         for activation, bits in zip(config.activations, config.activation_bits, strict=True)
     ]
 
