@@ -168,11 +168,21 @@ class ModelConfig:
     def _check_budgets(self) -> None:
         best = self.with_budgets()
         for index in range(self.layer_count):
-            self._check_bits(f"weight_bits of layer {index}", self.weight_bits[index],
-                             best.weight_bits[index], "fewer or smaller inputs")
-            self._check_bits(f"delta_bits of layer {index}", self.delta_bits[index],
-                             best.delta_bits[index], "fewer outputs")
-        self._check_bits("update_bits", self.update_bits, best.update_bits, "a smaller batch")
+            limit = self.activation_max[index]
+            inputs = (ACCUMULATOR_BUDGET >> LIMITS["BITS_MIN"]) // limit
+            self._check_bits(
+                f"weight_bits of layer {index}", self.weight_bits[index], best.weight_bits[index],
+                f"at most {inputs} inputs of up to {limit}, or inputs of fewer bits",
+            )
+            outputs = INT32_MAX // (2 ** LIMITS["BITS_MIN"] - 1) >> self.weight_bits[index]
+            self._check_bits(
+                f"delta_bits of layer {index}", self.delta_bits[index], best.delta_bits[index],
+                f"at most {outputs} outputs",
+            )
+        batch = UPDATE_BUDGET // (2 ** LIMITS["BITS_MIN"] - 1) // max(self.activation_max)
+        self._check_bits(
+            "update_bits", self.update_bits, best.update_bits, f"a batch of at most {batch}"
+        )
 
     @staticmethod
     def _check_bits(name: str, bits: int, budget: int, remedy: str) -> None:
