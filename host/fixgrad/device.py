@@ -541,7 +541,7 @@ class Device:
         try:
             values = protocol.unpack(protocol.HELLO_ACK_FIELDS, payload)
             names = payload[protocol.field_bytes(protocol.HELLO_ACK_FIELDS) :]
-            board, core, *_ = names.decode("ascii").split("\0")
+            board, core, _ = names.decode("ascii").split("\0", 2)
         except ValueError as error:
             raise LinkError(f"{self.url}: malformed answer to HELLO: {error}") from error
         if values["numerics"] != protocol.NUMERICS_VERSION:
