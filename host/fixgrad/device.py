@@ -507,7 +507,9 @@ class Device:
             if session.done:
                 return
             with self._translated_errors():
-                received = port.read(port.in_waiting or 1)
+                received = port.read(1)
+                if received:
+                    received += port.read(port.in_waiting)
             answers = session.receive(received, clock()) if received else []
             if session.in_mid_frame:
                 time.sleep(PARTIAL_FRAME_PAUSE_S)
