@@ -12,7 +12,6 @@ import fixgrad
 import numpy as np
 import pytest
 import serial
-from fixgrad import device as device_module
 from fixgrad import protocol, simulator, transport
 from fixgrad.device import Device
 from fixgrad.errors import (
@@ -614,7 +613,3 @@ def test_positions_of_the_run_are_committed_with_their_crc(device: Device) -> No
     assert protocol.unpack(protocol.COMMIT_FIELDS, commit.payload) == {
         "run_id": RUN, "next": 5, "crc": crc,
     }  # fmt: skip
-
-
-def test_partial_frame_pause_is_shorter_than_the_read_timeout() -> None:
-    assert device_module.PARTIAL_FRAME_PAUSE_S < transport.READ_TIMEOUT_S
