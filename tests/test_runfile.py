@@ -92,8 +92,8 @@ def test_one_activation_serves_all_hidden_layers_and_a_list_each() -> None:
          "e.g. layers = [64, 32, 10]"),
         (MINIMAL.replace("[4, 8, 3]", "[4, 8, 1]"),
          "run.toml:4: layers = [4, 8, 1]: 1 output; softmax needs one output a class, so at least "
-         '2 (for two classes or a number one output works with loss = "sigmoid_binary_cross_entropy" '
-         'or "squared_error")'),
+         '2; one output works for two classes with loss = "sigmoid_binary_cross_entropy", for '
+         'numbers with "squared_error"'),
         (MINIMAL.replace("[4, 8, 3]", "[4, 8, 65]"),
          "run.toml:4: layers = [4, 8, 65]: 65 outputs; the last width is the number of classes, "
          "64 at most, e.g. layers = [64, 32, 10]"),

@@ -39,8 +39,8 @@ def _outputs(run: RunFile) -> Iterator[Refusal]:
     if run.model.loss == "softmax_cross_entropy" and run.model.layers[-1] == 1:
         yield (
             "model", "layers",
-            "1 output; softmax needs one output a class, so at least 2 (for two classes or a number "
-            'one output works with loss = "sigmoid_binary_cross_entropy" or "squared_error")',
+            "1 output; softmax needs one output a class, so at least 2; one output works for two "
+            'classes with loss = "sigmoid_binary_cross_entropy", for numbers with "squared_error"',
         )
 
 

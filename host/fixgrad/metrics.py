@@ -93,7 +93,7 @@ def measure(form: TargetForm, outputs: Outputs, targets: Targets) -> dict[str, A
         if outputs.probabilities is not None:
             result["log_loss"] = _log_loss(np.eye(len(labels))[targets], outputs.probabilities)
         return result
-    real = targets.reshape(len(targets), -1)
+    real = targets.reshape(len(targets), -1).astype(np.float64)
     assert outputs.values is not None
     if form.kind == VALUES:
         return _regression(form, outputs.values, real)

@@ -12,8 +12,8 @@ import click
 
 from fixgrad import training
 from fixgrad.cli.border import InterruptedRunError
-from fixgrad.cli.opening import open_device
 from fixgrad.cli.measuring import Measured, measure_test, print_measured
+from fixgrad.cli.opening import open_device
 from fixgrad.cli.options import PATH, baud_option, json_option, port_option
 from fixgrad.cli.output import Meter, print_json, print_line, status, stop_switch
 from fixgrad.device import Device

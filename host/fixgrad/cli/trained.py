@@ -33,7 +33,8 @@ from fixgrad.targets import LABELS, TargetForm
 def evaluate(folder: Path, port: str, baud: int, as_json: bool) -> None:
     """Measure the test part of the trained run in DIR on the device.
 
-    Classes: accuracy, F1, confusion matrix, log-loss; numbers: RMSE, MAE, R². The run's parameters replace whatever the device holds.
+    Classes: accuracy, F1, confusion matrix, log-loss; numbers: RMSE, MAE, R². The run's parameters
+    replace whatever the device holds.
     """
     run = RunFolder(folder)
     prepared = reopen(run)
