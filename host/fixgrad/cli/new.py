@@ -83,8 +83,8 @@ def new(
     rundir.write_atomic(run_file, format_run(run).encode())
     print_line(
         f"wrote {run_file}: {dataset.name} ({dataset.size} samples, {dataset.width} features, "
-        f"{_outputs(dataset)} {'classes' if dataset.class_names else 'values'}), layers {spell_layers(layers)}, "
-        f"{prepared.config.parameter_count} parameters"
+        f"{_outputs(dataset)} {'classes' if dataset.class_names else 'values'}), "
+        f"layers {spell_layers(layers)}, {prepared.config.parameter_count} parameters"
     )
     print_line(f"next: fixgrad train {run_file} --port sim://")
 
