@@ -1,4 +1,4 @@
-"""Regression, multi-label, schedules and stopping from the command line, on the simulated device."""
+"""Regression, multi-label, schedules and stopping from the command line, on sim://."""
 
 import json
 from pathlib import Path
