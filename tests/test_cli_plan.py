@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner, Result
 from fixgrad.boards import BOARDS
 from fixgrad.cli import cli
 from fixgrad.fitting import advice, largest_batch, widest_layers
+from fixgrad.images import Image
 from fixgrad.model import ModelConfig
 from fixgrad.planner import plan
 from fixgrad.run import prepare
@@ -61,6 +63,20 @@ def test_plan_in_json_adds_up(digits: Path) -> None:
         parts = board["stack_bytes"] + board["program_bytes"] + board["model_bytes"]
         assert parts == board["ram_bytes"]
         assert board["fits"] == (board["left_bytes"] >= 0)
+
+
+def test_plan_tells_the_flash_of_images_that_were_built(
+    digits: Path,
+    tmp_path: Path,
+    read_built_image: Callable[[str], Image],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = read_built_image("disco_f100rb")
+    arguments = ("plan", str(digits), "--board", "disco_f100rb", "--json")
+    assert json.loads(fixgrad(*arguments).stdout)["boards"][0]["image_bytes"] == image.flash_bytes
+    monkeypatch.setattr("fixgrad.cli.plan.project_dir", lambda: tmp_path)
+    assert json.loads(fixgrad(*arguments).stdout)["boards"][0]["image_bytes"] is None
+    assert "not built" in fixgrad(*arguments[:-1]).stdout
 
 
 def test_digits_with_batch_8_fit_the_8_kilobyte_board(digits: Path) -> None:
