@@ -98,7 +98,7 @@ def test_one_activation_serves_all_hidden_layers_and_a_list_each() -> None:
          "run.toml:4: layers = [4, 8, 65]: 65 outputs; the last width is the number of classes, "
          "64 at most, e.g. layers = [64, 32, 10]"),
         (MINIMAL.replace('"iris"', '"iris"\ntest_fraction = 1.0'),
-         "run.toml:3: test_fraction = 1.0: out of range; type a number between 0 and 1, e.g. "
+         "run.toml:3: test_fraction = 1.0: out of range; type a number from 0 to below 1, e.g. "
          "test_fraction = 0.2"),
         (MINIMAL.replace('"iris"', '"iris"\nlabel = 0'),
          "run.toml:3: label = 0: not a column; type its name between double quotes, or its place "

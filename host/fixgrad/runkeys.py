@@ -236,9 +236,10 @@ KEYS: Final = (
         "CSV: whether row 1 holds column names. Default: it does if no cell of it is a number.",
     ),
     Key(
-        "data", "test_fraction", _real(lambda v: 0 < v < 1, "a number between 0 and 1"), 0.2,
+        "data", "test_fraction", _real(lambda v: 0 <= v < 1, "a number from 0 to below 1"), 0.2,
         "test_fraction = 0.2",
-        "Share of the samples that is kept for the test, unless the source has its own test part.",
+        "Share of the samples that is kept for the test, unless the source has its own test part.\n"
+        "0: test on the training samples.",
     ),
     Key(
         "data", "scale", _choice((*SCALE_METHODS, "auto")), "auto", 'scale = "auto"',

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from fixgrad.device import Device, Evaluation, Progress
+from fixgrad.errors import LinkError
 from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import Loss
 from fixgrad.session import SessionLostError
@@ -13,6 +14,9 @@ from fixgrad.stopping import Course, Monitor, loss_unit
 from fixgrad.stream import EpochSchedule, Samples, SampleStream
 
 _MASK32 = 0xFFFFFFFF
+
+RESTORES_MAX = 3
+"""Restores from one checkpoint after which the device is given up: it resets again and again."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ def train(
         Events. The last one is the `EpochDone` of the last epoch, `Ended` or `Stopped`.
 
     Raises:
-        LinkError: the device stopped answering.
+        LinkError: the device stopped answering, or loses its state again and again.
         DoesNotFitError: the model needs more memory than the board has.
     """
     trainer = _Trainer(
@@ -187,6 +191,7 @@ class _Trainer:
         self._position = checkpoint.position
         self._tally = checkpoint.tally
         self._baseline: _Counters | None = None
+        self._restores = 0
 
     def run(self, adopt: bool) -> Iterator[Event]:
         if not (adopt and self._adopt()):
@@ -211,15 +216,16 @@ class _Trainer:
                 complete = self._position == (epoch + 1) * size
                 if complete and self._monitored is not None:
                     evaluation = self._device.evaluate(self._monitored)
-            except SessionLostError:
+            except SessionLostError as error:
                 adopted = self._adopt()
                 if not adopted:
-                    self._restore()
+                    self._restore_again(error)
                 yield Recovered(self._position, restored=not adopted)
                 continue
             tally = self._tally
             if complete:
                 self._tally = Tally()
+            self._restores = 0
             self._checkpoint = self._decided(state, epoch + 1, evaluation)
             if not complete:
                 yield Stopped(self._checkpoint)
@@ -280,6 +286,15 @@ class _Trainer:
         self._device.load(self._config, point.state, self._run_id, point.position)
         self._position, self._tally = point.position, point.tally
         self._baseline = _Counters(step=point.state.step)
+
+    def _restore_again(self, error: SessionLostError) -> None:
+        if self._restores == RESTORES_MAX:
+            raise LinkError(
+                f"the board lost its state {self._restores + 1} times since sample "
+                f"{self._checkpoint.position}: check its supply and its reset line"
+            ) from error
+        self._restores += 1
+        self._restore()
 
     def _count(self, progress: Progress) -> None:
         """Add what the device counted since its last answer.
