@@ -22,7 +22,7 @@ from fixgrad.device import Device
 from fixgrad.float_model import FloatMLP, activate, derivative, loss_gradient, straight_through
 from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import LIMITS, Activation, Loss
-from fixgrad.quantize import learning_rate_pair
+from fixgrad.quantize import learning_rate_pair, real_parameters
 from fixgrad.reference import Reference
 from fixgrad.stream import ListedSchedule, Samples, SampleStream
 from fixgrad.validation import compare_states
@@ -176,15 +176,7 @@ def _relative(difference: Reals, truth: Reals) -> float:
 
 
 def _model(config: ModelConfig, state: State) -> FloatMLP:
-    weights = [np.ldexp(w.astype(np.float64), e)
-               for w, e in zip(state.weights, state.weight_exponent, strict=True)]
-    biases = [
-        np.ldexp(b.astype(np.float64), w + a)
-        for b, w, a in zip(
-            state.biases, state.weight_exponent, state.activation_exponent, strict=True
-        )
-    ]
-    return FloatMLP.like(config, weights, biases)
+    return FloatMLP.like(config, *real_parameters(state))
 
 
 def _real_samples(
