@@ -21,8 +21,9 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "firmware" / "core"
 TESTS_C = Path(__file__).parent / "c"
 SOURCES = (
-    *(f"mlp_{part}.c" for part in ("plan", "state", "train", "forward", "backward", "update")),
-    "kernels_plain.c", "activation.c", "loss.c", "functions.c", "tables.c", "order.c",
+    "mlp_plan.c", "mlp_model.c", "mlp_state.c", "mlp_train.c", "mlp_forward.c", "mlp_backward.c",
+    "mlp_update.c", "kernels_plain.c", "activation.c", "loss.c", "functions.c", "tables.c",
+    "order.c",
 )  # fmt: skip
 WARNINGS = (
     "-std=c11", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion", "-Wcast-qual",

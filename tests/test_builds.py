@@ -5,6 +5,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,18 @@ def test_tether_passes_the_exit_code_on() -> None:
     command = [sys.executable, "-I", tether.__file__, sys.executable, "-c", "raise SystemExit(7)"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         assert process.wait(timeout=60) == 7
+
+
+def test_wheel_carries_a_project_that_builds(
+    root: Path, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=root, check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        wheel.extractall(tmp_path / "site")
+    monkeypatch.setattr(builds, "firmware_dir", lambda: tmp_path / "site" / "fixgrad" / "_firmware")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(project / ".platformio"))
+    image = builds.build_image(BOARD)
+    assert image.is_relative_to(tmp_path / "cache")
+    assert (builds.project_dir() / builds.OFFLINE_TOOL).exists()

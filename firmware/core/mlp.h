@@ -62,7 +62,7 @@ int mlp_state_read(const mlp_t *m, uint32_t offset, uint8_t *bytes, size_t count
  * forgets a half-collected batch and the counters. Returns STATUS_OK or STATUS_BAD_STATE. */
 int mlp_start(mlp_t *m);
 
-/* Wire bytes of a sample's features and of its target. */
+/* Wire bytes of a sample's features and of its target. These and what follows need a model. */
 size_t mlp_feature_bytes(const mlp_t *m);
 size_t mlp_target_bytes(const mlp_t *m);
 

@@ -1,20 +1,11 @@
 /* Checks a MODEL region (docs/PROTOCOL.md) against NUMERICS section 2 and lays the arena out. */
+#include "bytes.h"
 #include "mlp_internal.h"
 
 #include <string.h>
 
 #define ACCUMULATOR_BUDGET (INT32_MAX - LIMIT_BIAS_MAX)
 #define UPDATE_BUDGET (1u << 30)
-
-static uint16_t get_u16(const uint8_t *bytes)
-{
-    return (uint16_t)(bytes[0] | bytes[1] << 8);
-}
-
-static uint32_t get_u32(const uint8_t *bytes)
-{
-    return get_u16(bytes) | (uint32_t)get_u16(bytes + 2) << 16;
-}
 
 static bool is_outside(uint32_t v, uint32_t low, uint32_t high)
 {
@@ -31,16 +22,16 @@ static layer_plan_t read_layer(const uint8_t *model, uint32_t l)
 {
     const uint8_t *fields = model + MODEL_BYTES + l * LAYER_BYTES;
     layer_plan_t plan = {
-        .inputs = get_u16(model + MODEL_AT_INPUT_WIDTH),
-        .outputs = get_u16(fields + LAYER_AT_WIDTH),
-        .limit = get_u16(model + MODEL_AT_INPUT_MAX),
+        .inputs = bytes_u16(model + MODEL_AT_INPUT_WIDTH),
+        .outputs = bytes_u16(fields + LAYER_AT_WIDTH),
+        .limit = bytes_u16(model + MODEL_AT_INPUT_MAX),
         .activation = fields[LAYER_AT_ACTIVATION],
         .activation_bits = fields[LAYER_AT_ACTIVATION_BITS],
         .weight_bits = fields[LAYER_AT_WEIGHT_BITS],
         .delta_bits = fields[LAYER_AT_DELTA_BITS],
     };
     if (l > 0) {
-        plan.inputs = get_u16(fields - LAYER_BYTES + LAYER_AT_WIDTH);
+        plan.inputs = bytes_u16(fields - LAYER_BYTES + LAYER_AT_WIDTH);
         plan.limit = (1u << fields[LAYER_AT_ACTIVATION_BITS - LAYER_BYTES]) - 1u;
     }
     return plan;
@@ -62,7 +53,7 @@ static int check_head(const uint8_t *model, size_t model_bytes)
     if (model[MODEL_AT_FLAGS] & ~(MODEL_FLAG_ADAPTIVE | MODEL_FLAG_WIDEN | MODEL_FLAG_CLIP)) {
         return MODEL_AT_FLAGS;
     }
-    if (get_u16(model + MODEL_AT_BATCH) == 0) {
+    if (bytes_u16(model + MODEL_AT_BATCH) == 0) {
         return MODEL_AT_BATCH;
     }
     const uint8_t format = model[MODEL_AT_INPUT_FORMAT];
@@ -70,7 +61,7 @@ static int check_head(const uint8_t *model, size_t model_bytes)
         return MODEL_AT_INPUT_FORMAT;
     }
     const uint32_t largest = format == INPUT_U8 ? 255 : format == INPUT_I8 ? 127 : 32767;
-    if (is_outside(get_u16(model + MODEL_AT_INPUT_MAX), 1, largest)) {
+    if (is_outside(bytes_u16(model + MODEL_AT_INPUT_MAX), 1, largest)) {
         return MODEL_AT_INPUT_MAX;
     }
     if (is_outside(model[MODEL_AT_VELOCITY_BITS], 1, LIMIT_VELOCITY_BITS_MAX)) {
@@ -79,7 +70,7 @@ static int check_head(const uint8_t *model, size_t model_bytes)
     if (is_outside(model[MODEL_AT_DECAY_SHIFT], 1, LIMIT_DECAY_SHIFT_MAX)) {
         return MODEL_AT_DECAY_SHIFT;
     }
-    return get_u16(model + MODEL_AT_INPUT_WIDTH) == 0 ? MODEL_AT_INPUT_WIDTH : -1;
+    return bytes_u16(model + MODEL_AT_INPUT_WIDTH) == 0 ? MODEL_AT_INPUT_WIDTH : -1;
 }
 
 /* Returns the offset of the first bad field inside one layer, or -1. Range: widths and limits are
@@ -130,7 +121,7 @@ static int check_model(const uint8_t *model, size_t model_bytes)
     }
     const uint8_t bits = model[MODEL_AT_UPDATE_BITS];
     if (is_outside(bits, LIMIT_BITS_MIN, LIMIT_DELTA_BITS_MAX) ||
-        get_u16(model + MODEL_AT_BATCH) * ((1u << bits) - 1u) > UPDATE_BUDGET / limit) {
+        bytes_u16(model + MODEL_AT_BATCH) * ((1u << bits) - 1u) > UPDATE_BUDGET / limit) {
         return MODEL_AT_UPDATE_BITS;
     }
     return -1;
@@ -160,7 +151,7 @@ static uint8_t row_format(const uint8_t *model, uint32_t l)
 static uint32_t lay_out_layers(const uint8_t *model, mlp_layer_t *records, uint32_t start)
 {
     const uint32_t layers = model[MODEL_AT_LAYER_COUNT];
-    const uint32_t batch = get_u16(model + MODEL_AT_BATCH);
+    const uint32_t batch = bytes_u16(model + MODEL_AT_BATCH);
     const uint32_t copies = model[MODEL_AT_MOMENTUM] == 0 ? 1 : 2;
     uint32_t end = start;
     for (uint32_t l = 0; l < layers; l++) {
@@ -211,7 +202,7 @@ static uint32_t widest(const uint8_t *model)
 static uint32_t lay_out(const uint8_t *model, mlp_t *m, mlp_layer_t *records)
 {
     const uint32_t layers = model[MODEL_AT_LAYER_COUNT];
-    const uint32_t batch = get_u16(model + MODEL_AT_BATCH);
+    const uint32_t batch = bytes_u16(model + MODEL_AT_BATCH);
     m->words = layers * (uint32_t)sizeof(mlp_layer_t);
     m->targets = lay_out_layers(model, records, m->words + 4u * (3u * layers + 1u));
     m->scratch = m->targets;
@@ -239,13 +230,13 @@ int mlp_configure(mlp_t *m, const uint8_t *model, size_t model_bytes, void *aren
     m->layer_count = model[MODEL_AT_LAYER_COUNT];
     m->loss = model[MODEL_AT_LOSS];
     m->flags = model[MODEL_AT_FLAGS];
-    m->batch = get_u16(model + MODEL_AT_BATCH);
-    m->input_max = get_u16(model + MODEL_AT_INPUT_MAX);
+    m->batch = bytes_u16(model + MODEL_AT_BATCH);
+    m->input_max = bytes_u16(model + MODEL_AT_INPUT_MAX);
     m->update_bits = model[MODEL_AT_UPDATE_BITS];
     m->momentum = model[MODEL_AT_MOMENTUM];
     m->velocity_bits = model[MODEL_AT_VELOCITY_BITS];
     m->clip_exponent = (int8_t)model[MODEL_AT_CLIP_EXPONENT];
     m->decay_shift = model[MODEL_AT_DECAY_SHIFT];
-    m->decay_every = get_u32(model + MODEL_AT_DECAY_EVERY);
+    m->decay_every = bytes_u32(model + MODEL_AT_DECAY_EVERY);
     return STATUS_OK;
 }

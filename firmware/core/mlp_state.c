@@ -1,5 +1,5 @@
 /* The state's canonical bytes (docs/PROTOCOL.md, region STATE), its digest and its ranges. */
-#include "fixed.h"
+#include "bytes.h"
 #include "mlp_internal.h"
 
 #include <string.h>
@@ -105,12 +105,11 @@ static void transfer(const mlp_t *m, uint32_t offset, uint32_t count, uint8_t *o
         const uint32_t here = count < bytes - offset ? count : bytes - offset;
         for (uint32_t k = 0; k < here; k += 2) {
             if (in != NULL) {
-                set_half(&segment, (offset + k) / 2, (uint16_t)(in[0] | in[1] << 8));
+                set_half(&segment, (offset + k) / 2, bytes_u16(in));
                 in += 2;
             } else {
-                const uint16_t half = get_half(&segment, (offset + k) / 2);
-                *out++ = (uint8_t)half;
-                *out++ = (uint8_t)(half >> 8);
+                bytes_put_u16(out, get_half(&segment, (offset + k) / 2));
+                out += 2;
             }
         }
         count -= here;

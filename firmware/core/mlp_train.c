@@ -1,9 +1,12 @@
 /* Samples in, steps and inferences out. */
+#include "bytes.h"
 #include "fixed.h"
 #include "loss.h"
 #include "mlp_internal.h"
+#include "mlp_model.h"
 
 #include <stddef.h>
+#include <string.h>
 
 size_t mlp_feature_bytes(const mlp_t *m)
 {
@@ -42,21 +45,16 @@ const mlp_counters_t *mlp_counters(const mlp_t *m)
 static bool take_features(const mlp_t *m, uint32_t b, const uint8_t *bytes)
 {
     const mlp_layer_t *layer = mlp_layer(m, 0);
-    void *row = mlp_row(m, layer, b);
-    for (uint32_t i = 0; i < layer->inputs; i++) {
-        int32_t x = bytes[i];
-        if (layer->format == INPUT_U8) {
-            ((uint8_t *)row)[i] = bytes[i];
-        } else if (layer->format == INPUT_I8) {
-            x = (int8_t)bytes[i];
-            ((int8_t *)row)[i] = (int8_t)x;
-        } else {
-            x = (int16_t)(bytes[2 * i] | bytes[2 * i + 1] << 8);
-            ((int16_t *)row)[i] = (int16_t)x;
+    if (!mlp_features_valid(m, bytes)) {
+        return false;
+    }
+    if (layer->format == INPUT_I16) {
+        int16_t *row = mlp_row(m, layer, b);
+        for (uint32_t i = 0; i < layer->inputs; i++) {
+            row[i] = (int16_t)bytes_u16(bytes + 2 * i);
         }
-        if (fixed_abs(x) > m->input_max) {
-            return false;
-        }
+    } else {
+        memcpy(mlp_row(m, layer, b), bytes, layer->inputs);
     }
     return true;
 }
@@ -71,15 +69,13 @@ static bool take_target(const mlp_t *m, uint32_t b, const uint8_t *bytes)
     }
     for (uint32_t k = 0; k < outputs; k++) {
         if (m->loss == LOSS_SQUARED_ERROR) {
-            const uint32_t low = bytes[4 * k] | (uint32_t)bytes[4 * k + 1] << 8;
-            const uint32_t high = bytes[4 * k + 2] | (uint32_t)bytes[4 * k + 3] << 8;
-            const int32_t target = (int32_t)(low | high << 16);
+            const int32_t target = (int32_t)bytes_u32(bytes + 4 * k);
             mlp_q16_target(m, b)[k] = target;
             if (fixed_abs(target) > LIMIT_TARGET_MAX) {
                 return false;
             }
         } else {
-            const uint16_t target = (uint16_t)(bytes[2 * k] | bytes[2 * k + 1] << 8);
+            const uint16_t target = bytes_u16(bytes + 2 * k);
             mlp_small_target(m, b)[k] = target;
             if (target > LIMIT_SIGMOID_TARGET_MAX) {
                 return false;

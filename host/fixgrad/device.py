@@ -31,6 +31,9 @@ from fixgrad.transport import open_port
 
 READ_STATE_TRIES = 10
 
+PARTIAL_FRAME_PAUSE_S = 0.001
+"""Pause while the rest of an answer is on its way: waking for every byte would cost more."""
+
 _WIDTH_CODES = {1: "B", 2: "H", 4: "I", 8: "Q", -1: "b"}
 
 
@@ -457,7 +460,7 @@ class Device:
         return payload, count
 
     def _rows_per_frame(self, wire: NDArray[np.uint8]) -> int:
-        row_bytes = wire.shape[1]
+        row_bytes = int(wire.shape[1])
         if row_bytes > self.info.payload_max:
             self._refuse_size(row_bytes)
         return max(1, self._payload_limit() // row_bytes)
@@ -506,6 +509,8 @@ class Device:
             with self._translated_errors():
                 received = port.read(port.in_waiting or 1)
             answers = session.receive(received, clock()) if received else []
+            if session.in_mid_frame:
+                time.sleep(PARTIAL_FRAME_PAUSE_S)
 
     @contextlib.contextmanager
     def _translated_errors(self) -> Iterator[None]:

@@ -16,7 +16,7 @@ from fixgrad.run import prepare
 from fixgrad.runfile import new_run
 
 _LAYERS = (64, 32, 10)
-_SETTINGS = {"epochs": 15, "batch_size": 8, "learning_rate": 0.1, "seed": 1}
+_SETTINGS = {"epochs": 10, "batch_size": 8, "learning_rate": 0.2, "seed": 1}
 
 
 @click.command(short_help="Digits on an emulated 8 KB board, trained and proved.")
