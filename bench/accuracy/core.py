@@ -15,11 +15,8 @@ from bench.accuracy.library import CORE, address, build
 
 RUNNER = Path(__file__).with_name("core_runner.c")
 SOURCES = (
-    *(f"mlp_{part}.c" for part in ("plan", "state", "train", "forward", "backward", "update")),
-    "kernels_plain.c", "activation.c", "loss.c", "functions.c", "tables.c", "order.c",
+    "mlp_*.c", "kernels_*.c", "activation.c", "loss.c", "functions.c", "tables.c", "order.c",
 )  # fmt: skip
-FLAGS = ("-std=c11", "-O3", "-shared", "-fPIC")
-NATIVE = "-march=native"
 
 
 def inputs() -> tuple[Path, ...]:
@@ -29,7 +26,7 @@ def inputs() -> tuple[Path, ...]:
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    files = (RUNNER, *(CORE / name for name in SOURCES))
+    files = (RUNNER, *(path for name in SOURCES for path in sorted(CORE.glob(name))))
     core = ctypes.CDLL(str(build("core", files, inputs())))
     core.core_runner_model_bytes.restype = ctypes.c_size_t
     core.mlp_digest.restype = ctypes.c_uint32

@@ -95,7 +95,8 @@ class Float32:
             )
         )
         if self._config.loss == Loss.SOFTMAX_CROSS_ENTROPY:
-            return np.argmax(logits, axis=1, keepdims=True)
+            classes: NDArray[np.int64] = np.argmax(logits, axis=1, keepdims=True)
+            return classes
         return logits if self._config.loss == Loss.SQUARED_ERROR else (logits > 0).astype(np.int32)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from fixgrad import datasets
 from fixgrad.datasets import Scaling
 from fixgrad.model import ModelConfig
-from fixgrad.protocol import Activation, InputFormat, Loss
+from fixgrad.protocol import Activation, Loss
 from fixgrad.quantize import initial_weights, learning_rate_pair
 from fixgrad.stream import Samples
 from numpy.typing import NDArray
@@ -105,8 +105,7 @@ class Prepared:
         task: the task; its batch is resolved.
         config: the model.
         exponent: eX[0].
-        train, test: samples.
-        unit: real value of one unit of a regression's standardised target.
+        train, test: samples; values to predict are standardised by the training part.
     """
 
     task: Task
@@ -185,9 +184,9 @@ def score(config: ModelConfig, samples: Samples, predictions: NDArray[np.generic
     if config.loss == Loss.SQUARED_ERROR:
         errors = (predictions.astype(np.float64) - targets) ** 2
         return 1 - float(errors.sum() / ((targets - targets.mean()) ** 2).sum())
-    if config.loss != Loss.SOFTMAX_CROSS_ENTROPY:
-        targets = targets >= 16384
-    return 100 * float((predictions == targets).all(axis=1).mean())
+    softmax = config.loss == Loss.SOFTMAX_CROSS_ENTROPY
+    right = predictions == (targets if softmax else targets >= 16384)
+    return 100 * float(right.all(axis=1).mean())
 
 
 _N2 = Task(MNIST, MNIST, (784, 100, 50, 10), 20, 0.125, schedule="steps")
