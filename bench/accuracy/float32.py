@@ -20,7 +20,7 @@ RUNNER = Path(__file__).with_name("float_runner.c")
 
 def inputs() -> tuple[Path, ...]:
     """Return every file that decides the results."""
-    return (RUNNER, *(CORE / name for name in ("order.c", "order.h", "random.h", "protocol.h")))
+    return (RUNNER, CORE / "protocol.h")
 
 
 class _Model(ctypes.Structure):
@@ -36,7 +36,7 @@ class _Model(ctypes.Structure):
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    return ctypes.CDLL(str(build("float", (RUNNER, CORE / "order.c"), inputs())))
+    return ctypes.CDLL(str(build("float", (RUNNER,), inputs())))
 
 
 class Float32:
@@ -65,24 +65,19 @@ class Float32:
         self,
         features: NDArray[np.float32],
         targets: NDArray[np.float32],
-        epoch: int,
-        seed: int,
         rates: NDArray[np.float32],
     ) -> None:
-        """Train one epoch.
+        """Train every sample once, in order.
 
         Args:
             features: [N, n0].
             targets: [N, 1] classes, or [N, outputs] values.
-            epoch: number of the epoch, from 0.
-            seed: seed of the order.
             rates: lr/B of every step.
         """
         _check(
             _library().float_runner_epoch(
                 ctypes.byref(self._model), address(features), address(targets),
-                targets.shape[1], len(features), epoch, ctypes.c_uint32(seed),
-                self._config.batch, address(rates),
+                targets.shape[1], len(features), self._config.batch, address(rates),
             )
         )
 

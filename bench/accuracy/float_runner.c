@@ -1,5 +1,5 @@
-/* Stochastic gradient descent in float32, fed like the core: same samples, same order, whole
- * epochs. bench/accuracy/float32.py loads it by ctypes.
+/* Stochastic gradient descent in float32, fed like the core: whole epochs.
+ * bench/accuracy/float32.py loads it by ctypes.
  *
  * Weights stand input by input ([n_in][n_out]), so that a zero input costs nothing. */
 #include <math.h>
@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "order.h"
 #include "protocol.h"
 
 enum { LAYERS_MAX = 8 };
@@ -179,21 +178,19 @@ static void take(const float_model_t *m, const float_rows_t *rows, const float *
     }
 }
 
-/* One epoch in the order of NUMERICS section 8; the last batch may be short.
+/* Trains every sample once, in order; the last batch may be short.
  * features: [samples][n0]; targets: [samples][targets_per_sample]; rates: lr / B of every step.
  * Returns 0, or -1 without memory. */
 int float_runner_epoch(const float_model_t *m, const float *features, const float *targets,
-                       uint32_t targets_per_sample, uint32_t samples, uint32_t epoch,
-                       uint32_t seed, uint32_t batch, const float *rates)
+                       uint32_t targets_per_sample, uint32_t samples, uint32_t batch,
+                       const float *rates)
 {
     float_rows_t *rows = malloc(batch * sizeof *rows);
     float *block = rows == NULL ? NULL : lay_out(m, rows, batch);
-    order_t order;
-    order_begin(&order, samples, epoch, seed);
     for (uint32_t start = 0; block != NULL && start < samples; start += batch) {
         const uint32_t count = samples - start < batch ? samples - start : batch;
         for (uint32_t b = 0; b < count; b++) {
-            const size_t sample = order_at(&order, start + b);
+            const size_t sample = start + b;
             take(m, &rows[b], features + sample * m->widths[0]);
             forward(m, &rows[b]);
             differentiate(m, rows[b].x[m->layer_count], targets + sample * targets_per_sample,

@@ -49,6 +49,7 @@ class Task:
         decay_every, decay_shift: weight decay (float32 has none).
         momentum: in Q8 (float32 has none).
         widen: widening of saturated layers.
+        shift, drop: how both engines' training samples are varied; see `augment`.
     """
 
     name: str
@@ -69,6 +70,8 @@ class Task:
     decay_shift: int = 10
     momentum: int = 0
     widen: bool = False
+    shift: int = 0
+    drop: int = 0
 
     @property
     def settings(self) -> dict[str, object]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
+from fixgrad.order import permutation
 from fixgrad.protocol import NUMERICS_VERSION, Loss
 from fixgrad.quantize import initial_state
 from fixgrad.stream import Samples
 from numpy.typing import NDArray
 
 from bench.accuracy import float32
+from bench.accuracy.augment import augment
 from bench.accuracy.core import Core
 from bench.accuracy.float32 import Float32
 from bench.accuracy.library import fingerprint
@@ -46,10 +49,9 @@ def _train_integer(prepared: Prepared, seed: int) -> dict[str, object]:
     task, config = prepared.task, prepared.config
     state = initial_state(config, task.weights(seed), seed, prepared.exponent, task.headroom)
     model = Core(config, state)
-    wire = prepared.train.wire(config)
-    steps = -(-len(wire) // task.batch)
-    for epoch in range(task.epochs):
-        model.epoch(wire, epoch, seed, task.pairs(epoch, steps))
+    steps = -(-len(prepared.train) // task.batch)
+    for epoch, samples in enumerate(_epochs(prepared, seed)):
+        model.epoch(samples.wire(config), task.pairs(epoch, steps))
     predictions = model.predict(prepared.test.wire(config))
     return {
         "score": score(config, prepared.test, predictions),
@@ -60,17 +62,30 @@ def _train_integer(prepared: Prepared, seed: int) -> dict[str, object]:
 def _train_float(prepared: Prepared, seed: int) -> dict[str, object]:
     task, config = prepared.task, prepared.config
     model = Float32(config, task.weights(seed))
-    features, targets = _reals(prepared, prepared.train)
-    steps = -(-len(features) // task.batch)
-    for epoch in range(task.epochs):
+    steps = -(-len(prepared.train) // task.batch)
+    for epoch, samples in enumerate(_epochs(prepared, seed)):
         rates = [
             task.rate(epoch * steps + i, task.epochs * steps) / task.batch for i in range(steps)
         ]
-        model.epoch(features, targets, epoch, seed, np.array(rates, np.float32))
+        model.epoch(*_reals(prepared, samples), np.array(rates, np.float32))
     predictions = model.predict(_reals(prepared, prepared.test)[0])
     if config.loss == Loss.SQUARED_ERROR:
         predictions = predictions.astype(np.float64) * 65536
     return {"score": score(config, prepared.test, predictions)}
+
+
+def _epochs(prepared: Prepared, seed: int) -> Iterator[Samples]:
+    """Yield the training samples of every epoch in the order of their visit."""
+    task, samples = prepared.task, prepared.train
+    for epoch in range(task.epochs):
+        order = permutation(len(samples), epoch, seed)
+        features = samples.features[order]
+        if task.shift or task.drop:
+            features = augment(
+                features.astype(np.uint8), epoch * len(samples), seed,
+                shift=task.shift, drop=task.drop,
+            )
+        yield Samples(features, samples.targets[order])
 
 
 def _reals(
