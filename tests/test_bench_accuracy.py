@@ -167,12 +167,26 @@ def test_saved_seeds_are_found_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "other", [{"seed": 2}, {"version": "2"}, {"settings": {}}, {"engine": INTEGER}, {"task": "a"}]
+    "other", [{"seed": 2}, {"version": "2"}, {"settings": {}}, {"engine": INTEGER}]
 )
 def test_a_seed_of_other_settings_is_not_taken_for_a_saved_one(tmp_path, other):
     results = Results(tmp_path / "results.json")
     results.add(_row(FLOAT, 1, 97.5))
     assert results.find(_row(FLOAT, 1, 0) | other) is None
+
+
+def test_a_seed_is_shared_by_tasks_of_the_same_settings(tmp_path):
+    results = Results(tmp_path / "results.json")
+    results.add(_row(FLOAT, 1, 97.5))
+    found = results.find(_row(FLOAT, 1, 0) | {"task": "another"})
+    assert found is not None and found["score"] == 97.5
+
+
+def test_float32_shares_the_seeds_of_tasks_that_differ_in_the_format_only():
+    task = TASKS["xor"]
+    finer = replace(task, name="finer", headroom=1.0)
+    assert task.settings(integer=False) == finer.settings(integer=False)
+    assert task.settings(integer=True) != finer.settings(integer=True)
 
 
 def test_a_seed_trained_again_replaces_the_saved_one(tmp_path):

@@ -17,7 +17,7 @@ from bench.accuracy.library import ROOT
 from bench.accuracy.results import Results
 from bench.accuracy.table import rewrite, table
 from bench.accuracy.tasks import MNIST, TASKS, Prepared, prepare
-from bench.accuracy.training import ENGINES, engine_version, train
+from bench.accuracy.training import ENGINES, INTEGER, engine_version, train
 
 RESULTS = ROOT / "docs" / "accuracy.json"
 DOCUMENT = ROOT / "docs" / "ACCURACY.md"
@@ -39,14 +39,15 @@ def main() -> None:
             prepared: Prepared | None = None
             for engine in ENGINES:
                 row = {
-                    "task": name, "engine": engine, "seed": seed, "settings": task.settings,
+                    "task": name, "engine": engine, "seed": seed,
+                    "settings": task.settings(integer=engine == INTEGER),
                     "version": engine_version(engine),
                 }
                 found = None if options.fresh else results.find(row)
                 if found is None:
                     prepared = prepared or prepare(task, options.data, seed)
                     found = row | train(prepared, engine, seed)
-                    results.add(found)
+                results.add(row | found | {"task": name})
                 print(f"{name} seed {seed} {engine}: {found['score']:.3f}", flush=True)
     text = table(results.rows)
     print(text)

@@ -9,7 +9,7 @@ from typing import Any
 Row = dict[str, Any]
 """Task, engine, seed, settings, version of the engine, and what `train` returned."""
 
-_KEY = ("task", "engine", "seed", "settings", "version")
+_KEY = ("engine", "seed", "settings", "version")
 
 
 class Results:
@@ -25,7 +25,7 @@ class Results:
         self.rows: list[Row] = json.loads(path.read_text()) if path.exists() else []
 
     def find(self, row: Row) -> Row | None:
-        """Return the row of the same task, engine, seed, settings and version."""
+        """Return a row, of whatever task, of the same engine, seed, settings and version."""
         wanted = _plain({key: row[key] for key in _KEY})
         return next((r for r in self.rows if {key: r[key] for key in _KEY} == wanted), None)
 

@@ -75,4 +75,14 @@ def title(task: Task) -> str:
         f"rate {task.learning_rate:g} {task.schedule}",
         f"{task.epochs} epochs",
     ]
+    if task.headroom != Task.headroom:
+        parts.append(f"headroom {task.headroom:g}")
+    if task.widen:
+        parts.append("widening")
+    if task.decay_every:
+        parts.append(f"decay 2^-{task.decay_shift} every {task.decay_every} steps")
+    if task.clip is not None:
+        parts.append(f"clip {task.clip}")
+    if task.shift or task.drop:
+        parts.append(f"samples varied (shift {task.shift}, drop {task.drop}/256)")
     return ", ".join(parts)

@@ -25,6 +25,11 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 }
 """Factor of the learning rate by the share of the run that is done."""
 
+INTEGER_SETTINGS = (
+    "headroom", "activation_bits", "clip", "decay_every", "decay_shift", "momentum", "widen"
+)
+"""Settings that mean nothing to float32: those of the format, and options it is shown without."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -45,9 +50,9 @@ class Task:
         init: method of `initial_weights`, or `normal`: N(0, 1).
         headroom: see `weight_exponent`.
         activation_bits: ab of the hidden layers.
-        clip: power-of-two norm limit of the output delta (float32 has none).
-        decay_every, decay_shift: weight decay (float32 has none).
-        momentum: in Q8 (float32 has none).
+        clip: power-of-two norm limit of the output delta.
+        decay_every, decay_shift: weight decay.
+        momentum: in Q8.
         widen: widening of saturated layers.
         shift, drop: how both engines' training samples are varied; see `augment`.
     """
@@ -73,11 +78,11 @@ class Task:
     shift: int = 0
     drop: int = 0
 
-    @property
-    def settings(self) -> dict[str, object]:
-        """Everything that decides the result of a seed, as plain values."""
+    def settings(self, *, integer: bool) -> dict[str, object]:
+        """Return everything that decides the result of a seed in integers or in float32."""
         values = dataclasses.asdict(self)
-        del values["name"], values["seeds"]
+        for name in ("name", "seeds", *(() if integer else INTEGER_SETTINGS)):
+            del values[name]
         return values
 
     def weights(self, seed: int) -> list[NDArray[np.float64]]:
@@ -193,6 +198,7 @@ def score(config: ModelConfig, samples: Samples, predictions: NDArray[np.generic
 
 
 _N2 = Task(MNIST, MNIST, (784, 100, 50, 10), 20, 0.125, schedule="steps")
+_FINE = dataclasses.replace(_N2, name="mnist-fine", headroom=1.0, widen=True)
 _N1 = dataclasses.replace(_N2, layers=(784, 32, 10), seeds=3)
 _SMALL = dataclasses.replace(_N2, data="digits", layers=(64, 32, 10), batch=8, seeds=5)
 
@@ -200,11 +206,20 @@ TASKS = {
     task.name: task
     for task in (
         _N2,
+        _FINE,
+        dataclasses.replace(_FINE, name="mnist-decay", decay_every=128),
+        dataclasses.replace(_FINE, name="mnist-varied", shift=1, drop=13),
         dataclasses.replace(_N1, name="mnist-32"),
         dataclasses.replace(_N1, name="mnist-small-rate", epochs=4, learning_rate=2**-8,
                             schedule="constant"),
         dataclasses.replace(_N1, name="mnist-batch-1", epochs=4, learning_rate=2**-11, batch=1,
                             schedule="constant"),
+        dataclasses.replace(_N1, name="mnist-rate-1", epochs=4, learning_rate=1,
+                            schedule="constant"),
+        dataclasses.replace(_N1, name="mnist-rate-1-clip", epochs=4, learning_rate=1,
+                            schedule="constant", clip=-3),
+        dataclasses.replace(_N1, name="mnist-rate-4-clip", epochs=4, learning_rate=4,
+                            schedule="constant", clip=-3),
         dataclasses.replace(_SMALL, name="digits", epochs=40),
         dataclasses.replace(_SMALL, name="wine", data="wine", layers=(13, 16, 3), epochs=40),
         dataclasses.replace(_SMALL, name="iris", data="iris", layers=(4, 8, 3), epochs=80,
