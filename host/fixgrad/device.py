@@ -507,7 +507,9 @@ class Device:
             if session.done:
                 return
             with self._translated_errors():
-                received = port.read(port.in_waiting or 1)
+                received = port.read(1)
+                if received:
+                    received += port.read(port.in_waiting)
             answers = session.receive(received, clock()) if received else []
             if session.in_mid_frame:
                 time.sleep(PARTIAL_FRAME_PAUSE_S)
@@ -541,7 +543,7 @@ class Device:
         try:
             values = protocol.unpack(protocol.HELLO_ACK_FIELDS, payload)
             names = payload[protocol.field_bytes(protocol.HELLO_ACK_FIELDS) :]
-            board, core, *_ = names.decode("ascii").split("\0")
+            board, core, _ = names.decode("ascii").split("\0", 2)
         except ValueError as error:
             raise LinkError(f"{self.url}: malformed answer to HELLO: {error}") from error
         if values["numerics"] != protocol.NUMERICS_VERSION:
