@@ -16,7 +16,7 @@ from small_models import SMALL
 
 from bench.accuracy.augment import augment
 from bench.accuracy.core import Core
-from bench.accuracy.float32 import Float32
+from bench.accuracy.float32 import ACTIVATIONS, Float32
 from bench.accuracy.results import Results
 from bench.accuracy.table import BEGIN, END, paired, rewrite, spread, table
 from bench.accuracy.tasks import SCHEDULES, TASKS, prepare, score
@@ -47,7 +47,7 @@ def test_an_epoch_through_the_runner_is_that_of_the_reference():
 
 
 @pytest.mark.parametrize("loss", Loss)
-@pytest.mark.parametrize("activation", [a for a in Activation if a != Activation.LINEAR])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_a_float32_epoch_is_that_of_the_float_model(activation, loss):
     config = replace(SMALL, activations=(activation,), loss=loss)
     weights = initial_weights(config.layers, 5)
@@ -72,6 +72,12 @@ def test_a_float32_epoch_is_that_of_the_float_model(activation, loss):
         assert np.allclose(found, wanted, atol=1e-5)
     predictions = expected.predict(features).reshape(len(features), -1)
     assert np.allclose(model.predict(features), predictions, atol=1e-4)
+
+
+def test_float32_refuses_an_activation_that_it_does_not_know():
+    config = replace(SMALL, activations=(Activation.SIGN,))
+    with pytest.raises(ValueError, match="no activation sign"):
+        Float32(config, initial_weights(config.layers, 5))
 
 
 def test_both_engines_solve_xor():

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 from fixgrad.model import ModelConfig
-from fixgrad.protocol import Loss
+from fixgrad.protocol import Activation, Loss
 from numpy.typing import NDArray
 
 from bench.accuracy.library import CORE, address, build
 
 LAYERS_MAX = 8
+ACTIVATIONS = (Activation.RELU, Activation.LEAKY, Activation.SIGMOID, Activation.TANH)
+"""Activations that float_runner.c knows."""
 RUNNER = Path(__file__).with_name("float_runner.c")
 
 
@@ -51,6 +53,9 @@ class Float32:
         """Take shape, activations and loss of a model, and initial weights [n_out, n_in]."""
         if config.layer_count > LAYERS_MAX:
             raise ValueError(f"{config.layer_count} layers; the runner has room for {LAYERS_MAX}")
+        unknown = [a.name.lower() for a in config.activations if a not in ACTIVATIONS]
+        if unknown:
+            raise ValueError(f"float_runner.c has no activation {', '.join(unknown)}")
         self._config = config
         self.weights = [np.ascontiguousarray(w.T, np.float32) for w in weights]
         self.biases = [np.zeros(n, np.float32) for n in config.layers[1:]]
