@@ -12,6 +12,9 @@ from fixgrad.protocol import Loss
 from fixgrad.session import SessionLostError
 from fixgrad.stream import EpochSchedule, Samples, SampleStream
 
+RECOVERY_TRIES = 20
+"""A device that is reset so often while it is loaded is not loaded any more."""
+
 _MASK32 = 0xFFFFFFFF
 
 
@@ -158,8 +161,7 @@ class _Trainer:
         self._baseline: _Counters | None = None
 
     def run(self, adopt: bool) -> Iterator[Event]:
-        if not (adopt and self._adopt()):
-            self._restore()
+        self._recover(adopt)
         size = self._schedule.samples
         while self._checkpoint.position < self._stream.end:
             epoch = max(self._checkpoint.position, self._position - 1) // size
@@ -174,10 +176,8 @@ class _Trainer:
                     yield Advanced(self._position, self._stream.end, epoch + 1, self._tally)
                 state, _ = self._device.read_state(self._config)
             except SessionLostError:
-                adopted = self._adopt()
-                if not adopted:
-                    self._restore()
-                yield Recovered(self._position, restored=not adopted)
+                restored = self._recover(adopt=True)
+                yield Recovered(self._position, restored)
                 continue
             tally = self._tally
             complete = self._position == (epoch + 1) * size
@@ -188,6 +188,24 @@ class _Trainer:
                 yield Stopped(self._checkpoint)
                 return
             yield EpochDone(epoch + 1, tally, self._checkpoint)
+
+    def _recover(self, adopt: bool) -> bool:
+        """Make the device hold this run; return whether the checkpoint was loaded.
+
+        Raises:
+            SessionLostError: the device was reset again and again while it was loaded.
+        """
+        for tries_left in reversed(range(RECOVERY_TRIES)):
+            try:
+                if adopt and self._adopt():
+                    return False
+                self._restore()
+                return True
+            except SessionLostError:
+                if not tries_left:
+                    raise
+                adopt = True
+        raise AssertionError("RECOVERY_TRIES is positive")
 
     def _adopt(self) -> bool:
         """Go on from where the device stands, if it holds this run and is not behind."""
