@@ -102,10 +102,15 @@ def test_unknown_board_is_a_usage_error(digits: Path) -> None:
 
 def test_largest_batch_fits_and_one_more_does_not(config: ModelConfig) -> None:
     arena = plan(dataclasses.replace(config, batch=5)).arena_bytes
-    assert largest_batch(config, arena) == 5
-    assert largest_batch(config, arena - 1) == 4
-    assert largest_batch(config, 10**6) == config.batch
-    assert largest_batch(config, 100) == 0
+    assert largest_batch(config, arena, 99) == 5
+    assert largest_batch(config, arena - 1, 99) == 4
+    assert largest_batch(config, 10**6, 99) == 99
+    assert largest_batch(config, 100, 99) == 0
+
+
+def test_largest_batch_keeps_the_update_budget(config: ModelConfig) -> None:
+    # NUMERICS section 2: B * (2**7 - 1) * 255 <= 2**30.
+    assert largest_batch(config, 10**9, 10**6) == 2**30 // (127 * 255)
 
 
 def test_widest_layers_fit_and_one_wider_does_not(config: ModelConfig) -> None:

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fixgrad.device import Device, Progress
+from fixgrad.errors import LinkError
 from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import Loss
 from fixgrad.session import SessionLostError
 from fixgrad.stream import EpochSchedule, Samples, SampleStream
 
-RECOVERY_TRIES = 20
-"""A device that is reset so often while it is loaded is not loaded any more."""
-
 _MASK32 = 0xFFFFFFFF
+
+RESTORES_MAX = 20
+"""Restores from one checkpoint after which the device is given up: it resets again and again."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def train(
         Events. The last one is the `EpochDone` of the last epoch, or `Stopped`.
 
     Raises:
-        LinkError: the device stopped answering.
+        LinkError: the device stopped answering, or loses its state again and again.
         DoesNotFitError: the model needs more memory than the board has.
     """
     stream = SampleStream(schedule, samples.wire(config))
@@ -159,6 +160,7 @@ class _Trainer:
         self._position = checkpoint.position
         self._tally = checkpoint.tally
         self._baseline: _Counters | None = None
+        self._losses = 0
 
     def run(self, adopt: bool) -> Iterator[Event]:
         self._recover(adopt)
@@ -175,7 +177,8 @@ class _Trainer:
                     self._count(progress)
                     yield Advanced(self._position, self._stream.end, epoch + 1, self._tally)
                 state, _ = self._device.read_state(self._config)
-            except SessionLostError:
+            except SessionLostError as error:
+                self._note_loss(error)
                 restored = self._recover(adopt=True)
                 yield Recovered(self._position, restored)
                 continue
@@ -183,6 +186,7 @@ class _Trainer:
             complete = self._position == (epoch + 1) * size
             if complete:
                 self._tally = Tally()
+            self._losses = 0
             self._checkpoint = Checkpoint(state, self._schedule.step_start(state.step), self._tally)
             if not complete:
                 yield Stopped(self._checkpoint)
@@ -193,19 +197,25 @@ class _Trainer:
         """Make the device hold this run; return whether the checkpoint was loaded.
 
         Raises:
-            SessionLostError: the device was reset again and again while it was loaded.
+            LinkError: it was reset again and again since the checkpoint.
         """
-        for tries_left in reversed(range(RECOVERY_TRIES)):
+        while True:
             try:
                 if adopt and self._adopt():
                     return False
                 self._restore()
                 return True
-            except SessionLostError:
-                if not tries_left:
-                    raise
+            except SessionLostError as error:
+                self._note_loss(error)
                 adopt = True
-        raise AssertionError("RECOVERY_TRIES is positive")
+
+    def _note_loss(self, error: SessionLostError) -> None:
+        if self._losses == RESTORES_MAX:
+            raise LinkError(
+                f"the board lost its state {self._losses + 1} times since sample "
+                f"{self._checkpoint.position}: check its supply and its reset line"
+            ) from error
+        self._losses += 1
 
     def _adopt(self) -> bool:
         """Go on from where the device stands, if it holds this run and is not behind."""

@@ -44,7 +44,7 @@ HOST_SESSIONS = 100
 
 HOSTS_MAX = 400
 LOST_LINK = ("stopped answering", "nothing answers", "is not fixgrad", "does not answer HELLO",
-             "kept changing")  # fmt: skip
+             "kept changing", "lost its state")  # fmt: skip
 
 
 class ViolationError(AssertionError):

@@ -72,7 +72,7 @@ def plan(run_file: Path, names: tuple[str, ...], as_json: bool) -> None:
         _Fit(
             board,
             layout.arena_bytes,
-            largest_batch(config, board.arena_bytes),
+            largest_batch(config, board.arena_bytes, len(prepared.train)),
             _image_bytes(board),
         )
         for board in (BOARDS[name] for name in names or BOARDS)
