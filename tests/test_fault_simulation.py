@@ -19,7 +19,7 @@ from fixgrad.framing import Decoder, Frame, decode_frame, encode_frame
 from fixgrad.protocol import Message, Reason, Region, Status
 from fixgrad.session import SessionLostError
 from line import Faults, HostKilledError, Line
-from scenarios import EPOCHS, RUN_ID, SAMPLES, scenario
+from scenarios import EPOCHS, RUN_ID, SAMPLES, scenario, three_batches
 from simulated_device import SimulatedDevice
 
 BLOCKS, BLOCK_SEEDS = 20, 100
@@ -150,38 +150,6 @@ def test_every_bit_of_the_crc_counts(mask: int) -> None:
     assert device.stats.frames == 0
 
 
-def triple_bit_error() -> tuple[bytes, bytes]:
-    """Return a frame and what three flipped bits make of it: another body with a valid CRC.
-
-    The first two flips move a code byte's reach and move it back: COBS spreads them over the body.
-    """
-    state = 88172645463325252
-    body = bytearray([5, 7, 9, 2, 0, 0])
-
-    def draw() -> int:
-        nonlocal state
-        state ^= state << 13 & (1 << 64) - 1
-        state ^= state >> 7
-        state ^= state << 17 & (1 << 64) - 1
-        return state
-
-    for _ in range(785):
-        body.append(draw() >> 20 & 255 if draw() % 4 else 0)
-    wire = bytearray(cobs.encode(bytes(body) + zlib.crc32(body).to_bytes(4, "little")))
-    before = bytes(wire)
-    for at, bit in ((307, 0x10), (468, 0x08), (575, 0x08)):
-        wire[at] ^= bit
-    return before, bytes(wire)
-
-
-def test_crc_distance_does_not_carry_through_cobs() -> None:
-    """Why every DATA_ACK carries a digest: the frame is accepted, as it must be by its format."""
-    before, after = triple_bit_error()
-    right, wrong = decode_frame(before), decode_frame(after)
-    assert right is not None and wrong is not None
-    assert right.payload != wrong.payload
-
-
 def test_bytes_of_an_earlier_run_meet_another_session() -> None:
     """A whole valid frame of the wanted position, from a buffer that kept it since another run."""
     line = quiet_line()
@@ -215,3 +183,25 @@ def test_reset_behind_a_repeated_hello_is_noticed() -> None:
     line.on_frame = reset_once
     with pytest.raises(SessionLostError, match="reset"):
         device.read_state(host.run.config)
+
+
+def three_batch_session(reset_after: int | None) -> Line:
+    """Run three batches from HELLO to the state read back, with one reset."""
+    run = three_batches()
+    line = quiet_line()
+    line.device.expect(run.expectation)
+    line.reset_after = reset_after
+    host = Host(line, run, random.Random(2), Totals())
+    host.train_to_the_end()
+    assert host.disk.position == run.schedule.samples
+    assert line.device.status().violations == {}
+    return line
+
+
+def test_reset_after_any_byte_of_three_batches_ends_in_the_same_state() -> None:
+    """Campaign 8; the host compares the state read back with the reference's."""
+    undisturbed = three_batch_session(None)
+    assert undisturbed.device.status().applied == three_batches().schedule.samples
+    for byte in range(undisturbed.taken + 1):
+        line = three_batch_session(byte)
+        assert line.resets == 1 or byte == undisturbed.taken, f"reset after byte {byte}"

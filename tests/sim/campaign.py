@@ -128,7 +128,7 @@ class Host:
             if not isinstance(event, EpochDone):
                 continue
             point = event.checkpoint
-            if point.position != event.epoch * SAMPLES:
+            if point.position != event.epoch * run.schedule.samples:
                 raise ViolationError(f"epoch {event.epoch} ends at position {point.position}")
             if point.state.encode() != run.state_at(point.position):
                 raise ViolationError(f"the state read after epoch {event.epoch} is wrong")

@@ -101,6 +101,8 @@ class Line:
         ring_bytes: what its receive ring holds; more is lost and counted in `overflow`.
         to_device: bytes on their way.
         forward, backward: faults towards the device and the host.
+        taken: bytes that the device took.
+        reset_after: bytes that the device takes before it is reset once.
         reset_rate, kill_rate: per byte that the device takes; per call of `read`.
     """
 
@@ -110,8 +112,10 @@ class Line:
     forward: Faults
     backward: Faults
     reset_rate: float = 0.0
+    reset_after: int | None = None
     kill_rate: float = 0.0
     now: float = 0.0
+    taken: int = 0
     overflow: int = 0
     resets: int = 0
     kills: int = 0
@@ -184,15 +188,26 @@ class Line:
     def _work(self, count: int) -> int:
         data = bytes(self._ring[:count])
         del self._ring[:count]
-        until = len(data)
-        if self.reset_rate and data:
-            until = math.floor(self.rng.expovariate(self.reset_rate))
+        until = self._reset_within(len(data))
         answers = self.device.receive(data[:until]) if data else b""
         if answers:
             self._to_host += self.backward.carry(answers)
-        if until < len(data):
+        self.taken += len(data)
+        if until is not None:
             self.press_reset()
         return len(data)
+
+    def _reset_within(self, count: int) -> int | None:
+        """Return after how many of the next `count` bytes the device is reset, if it is."""
+        until = None
+        if self.reset_rate and count:
+            drawn = math.floor(self.rng.expovariate(self.reset_rate))
+            until = drawn if drawn < count else None
+        if self.reset_after is not None:
+            self.reset_after -= count
+            if self.reset_after <= 0:
+                until, self.reset_after = self.reset_after + count, None
+        return until
 
     def _deliver(self, count: int) -> int:
         data = self._to_host[:count]

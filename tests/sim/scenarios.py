@@ -65,19 +65,28 @@ def rate(step: int) -> tuple[int, int]:
 @functools.cache
 def scenario(number: int) -> Scenario:
     """Return one of `CONFIGS` as a run."""
-    config = CONFIGS[number]
-    rng = np.random.default_rng(100 + number)
+    return _build(CONFIGS[number], SAMPLES, EPOCHS, 100 + number)
+
+
+@functools.cache
+def three_batches() -> Scenario:
+    """Return one epoch of three batches, the last one short."""
+    return _build(SMALL, 2 * SMALL.batch + 3, 1, 7)
+
+
+def _build(config: ModelConfig, count: int, epochs: int, seed: int) -> Scenario:
+    rng = np.random.default_rng(seed)
     low = -config.input_max if config.input_format == InputFormat.I16 else 0
-    features = rng.integers(low, config.input_max + 1, (SAMPLES, config.layers[0]))
+    features = rng.integers(low, config.input_max + 1, (count, config.layers[0]))
     # Zeros make short COBS runs, 255 long ones.
     features[rng.random(features.shape) < 0.3] = 0
     if config.loss == Loss.SQUARED_ERROR:
-        targets = rng.integers(-70000, 70001, (SAMPLES, config.outputs)).astype(np.int32)
+        targets = rng.integers(-70000, 70001, (count, config.outputs)).astype(np.int32)
     else:
-        targets = rng.integers(0, config.outputs, SAMPLES).astype(np.int32)
+        targets = rng.integers(0, config.outputs, count).astype(np.int32)
     dtype = np.int16 if config.input_format == InputFormat.I16 else np.uint8
     samples = Samples(features.astype(dtype), targets)
-    schedule = EpochSchedule(SAMPLES, config.batch, EPOCHS, 9, True, rate)
+    schedule = EpochSchedule(count, config.batch, epochs, 9, True, rate)
     initial = replace(small_state(config), step=0)  # positions follow from the step counter
     reference = Reference(config, initial)
     states = [reference.state.encode()]
