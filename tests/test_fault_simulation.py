@@ -185,6 +185,17 @@ def test_reset_behind_a_repeated_hello_is_noticed() -> None:
         device.read_state(host.run.config)
 
 
+def test_damage_is_told_once_until_a_good_frame_came() -> None:
+    line = quiet_line()
+    line.device.receive(b"\0" + encode_frame(Message.HELLO, 7, 1))
+    damaged = b"\5damaged\0"
+    first, second = (line.device.receive(2 * damaged) for _ in range(2))
+    assert [f.payload[0] for f in frames_in(first)] == [Status.CORRUPT]
+    assert second == b""
+    line.device.receive(encode_frame(Message.HELLO, 8, 2))
+    assert [f.payload[0] for f in frames_in(line.device.receive(damaged))] == [Status.CORRUPT]
+
+
 def three_batch_session(reset_after: int | None) -> Line:
     """Run three batches from HELLO to the state read back, with one reset."""
     run = three_batches()

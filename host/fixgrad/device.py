@@ -34,7 +34,7 @@ from fixgrad.session import (
     Session,
     SessionLostError,
 )
-from fixgrad.transport import open_port
+from fixgrad.transport import Place
 
 READ_STATE_TRIES = 10
 
@@ -156,6 +156,7 @@ class Device:
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] = time.sleep,
         random_bits: Callable[[int], int] = secrets.randbits,
+        reopen: Callable[[], tuple[Any, str]] | None = None,
     ) -> None:
         """Take an open pyserial port with a short read timeout, and say HELLO.
 
@@ -166,6 +167,7 @@ class Device:
             clock: seconds, never going back.
             pause: waits for so many seconds.
             random_bits: returns so many bits, others in every process: sessions must differ.
+            reopen: opens the port again, for `reopen`; returns it and its name.
 
         Raises:
             LinkError: nothing answers, or not fixgrad.
@@ -176,6 +178,7 @@ class Device:
         self._clock = clock
         self._pause = pause
         self._random_bits = random_bits
+        self._reopen = reopen
         self._session = Session(random_bits(8) % 255 + 1, baud)
         self._tag = 0
         self._sample_bytes: int | None = None
@@ -193,9 +196,10 @@ class Device:
             LinkError: nothing answers, or not fixgrad.
             VersionError: the device speaks another version.
         """
-        port = open_port(url, baud)
+        place = Place(url, baud)
+        port = place.open()
         try:
-            return cls(port, url, baud=baud)
+            return cls(port, url, baud=baud, reopen=lambda: (place.open(), place.url))
         except BaseException:
             port.close()
             raise
@@ -211,6 +215,22 @@ class Device:
     def close(self) -> None:
         """Close the port."""
         self._port.close()
+
+    def reopen(self) -> DeviceInfo:
+        """Close the port, open it wherever it is now, and say HELLO.
+
+        Raises:
+            PortError: the port is not there.
+            LinkError: nothing answers, or not fixgrad.
+            VersionError: the device speaks another version.
+        """
+        if self._reopen is None:
+            raise PortError(f"{self.url}: the port was opened elsewhere")
+        with contextlib.suppress(OSError):
+            self._port.close()
+        self._port, self.url = self._reopen()
+        self._session.reopen()
+        return self.hello()
 
     @property
     def stats(self) -> LinkStats:
@@ -520,7 +540,7 @@ class Device:
         try:
             yield from self._drive()
         except NoAnswerError as error:
-            raise LinkError(f"the device on {self.url} stopped answering ({error})") from error
+            raise NoAnswerError(f"the device on {self.url} stopped answering ({error})") from error
 
     def _renew(self) -> None:
         """Begin a new session with a device that must still hold what it held.

@@ -175,6 +175,14 @@ class Session:
         base = line + TIMER_BASE_S + self._longest_answer_s
         return min(base * (1 << self._backoff), max(base, TIMER_MAX_S))
 
+    def reopen(self) -> None:
+        """Forget everything under way: the line is another one now."""
+        self._decoder = Decoder()
+        self._in_flight.clear()
+        self._in_flight_bytes = 0
+        self._ambiguous = True
+        self.window_bytes = WINDOW_BYTES_MIN
+
     def hello(self, nonce: int, now: float) -> None:
         """Begin an exchange of one HELLO with a new session number."""
         self._identity = self._identity % 255 + 1

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fixgrad.device import Device, Progress
-from fixgrad.errors import LinkError
+from fixgrad.errors import LinkError, PortError
 from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import Loss
-from fixgrad.session import SessionLostError
+from fixgrad.session import NoAnswerError, SessionLostError
 from fixgrad.stream import EpochSchedule, Samples, SampleStream
 
 _MASK32 = 0xFFFFFFFF
 
 RESTORES_MAX = 20
 """Restores from one checkpoint after which the device is given up: it resets again and again."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a device that is away is waited for.
+
+    Attributes:
+        seconds: after them it is given up.
+        interval_s: pause before every attempt.
+        clock, pause: seconds that never go back; waits for so many.
+    """
+
+    seconds: float
+    interval_s: float = 0.5
+    clock: Callable[[], float] = time.monotonic
+    pause: Callable[[float], object] = time.sleep
+
+    def tries(self) -> Iterator[None]:
+        """Yield once for every attempt, after a pause."""
+        end = self.clock() + self.seconds
+        while self.clock() < end:
+            self.pause(self.interval_s)
+            yield
 
 
 @dataclass(frozen=True)
@@ -95,13 +119,20 @@ class Recovered:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """The port vanished or the device fell silent; training waits until it is back."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Stopped:
     """Training stopped on request; `checkpoint` continues it."""
 
     checkpoint: Checkpoint
 
 
-Event = Advanced | EpochDone | Recovered | Stopped
+Event = Advanced | EpochDone | Recovered | Stopped | Waiting
 
 
 def train(
@@ -113,6 +144,7 @@ def train(
     checkpoint: Checkpoint,
     *,
     adopt: bool = False,
+    patience: Patience | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
     """Train from a checkpoint to the end of the run.
@@ -125,6 +157,8 @@ def train(
         schedule: the steps.
         checkpoint: where to start; the initial state at position 0 for a new run.
         adopt: continue with what the device holds if it is this run and further on.
+        patience: how long to wait for a port that vanished or a device that fell silent; None:
+            not at all.
         should_stop: asked after every answer; True ends training after the samples under way.
 
     Yields:
@@ -135,7 +169,7 @@ def train(
         DoesNotFitError: the model needs more memory than the board has.
     """
     stream = SampleStream(schedule, samples.wire(config))
-    trainer = _Trainer(device, config, run_id, schedule, stream, checkpoint, should_stop)
+    trainer = _Trainer(device, config, run_id, schedule, stream, checkpoint, patience, should_stop)
     return trainer.run(adopt)
 
 
@@ -148,6 +182,7 @@ class _Trainer:
         schedule: EpochSchedule,
         stream: SampleStream,
         checkpoint: Checkpoint,
+        patience: Patience | None,
         should_stop: Callable[[], bool],
     ) -> None:
         self._device = device
@@ -156,6 +191,7 @@ class _Trainer:
         self._schedule = schedule
         self._stream = stream
         self._checkpoint = checkpoint
+        self._patience = patience
         self._should_stop = should_stop
         self._position = checkpoint.position
         self._tally = checkpoint.tally
@@ -180,6 +216,13 @@ class _Trainer:
             except SessionLostError as error:
                 self._note_loss(error)
                 restored = self._recover(adopt=True)
+                yield Recovered(self._position, restored)
+                continue
+            except (PortError, NoAnswerError) as error:
+                if self._patience is None:
+                    raise
+                yield Waiting(str(error))
+                restored = self._reconnect(self._patience, error)
                 yield Recovered(self._position, restored)
                 continue
             tally = self._tally
@@ -208,6 +251,22 @@ class _Trainer:
             except SessionLostError as error:
                 self._note_loss(error)
                 adopt = True
+
+    def _reconnect(self, patience: Patience, lost: PortError | NoAnswerError) -> bool:
+        """Wait for the device; return whether the checkpoint was loaded.
+
+        Raises:
+            PortError, NoAnswerError: `lost`, when patience is at its end or a stop was asked for.
+        """
+        for _ in patience.tries():
+            if self._should_stop():
+                break
+            try:
+                self._device.reopen()
+                return self._recover(adopt=True)
+            except (PortError, LinkError):
+                continue
+        raise lost
 
     def _note_loss(self, error: SessionLostError) -> None:
         if self._losses == RESTORES_MAX:

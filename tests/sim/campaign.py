@@ -190,7 +190,9 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
     line.forward = Faults(rng, rates, lambda: rng.choice(old))
     line.backward = Faults(rng, {k: r for k, r in random_rates(rng).items() if k != "stale"})
     if rng.random() < 0.4:
-        line.reset_rate = 10 ** rng.uniform(-4.5, -3.3)
+        # Between two resets a load and an epoch must have room, or no run can end.
+        epoch_bytes = run.expectation.states.shape[1] + run.samples_bytes
+        line.reset_rate = min(10 ** rng.uniform(-4.5, -3.3), 1 / epoch_bytes / 2)
     if rng.random() < 0.4:
         line.kill_rate = 10 ** rng.uniform(-3.5, -1.8)
     occupied_overflow = line.overflow
@@ -261,11 +263,16 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--seed", type=int, help="this seed alone, with a traceback")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--until-failure", action="store_true", help="stop at the first failure")
     options = parser.parse_args()
     started = time.monotonic()
     if options.seed is not None:
         run_seed(options.seed)
         print(f"seed {options.seed}: passed")
+        return 0
+    if options.until_failure:
+        for seed in range(options.first, options.first + options.seeds):
+            run_seed(seed)
         return 0
     size = 50
     end = options.first + options.seeds

@@ -52,6 +52,11 @@ class Scenario:
     schedule: EpochSchedule
     expectation: Expectation
 
+    @property
+    def samples_bytes(self) -> int:
+        """Bytes of one epoch's samples."""
+        return len(self.samples) * self.expectation.rows.shape[1]
+
     def state_at(self, position: int) -> bytes:
         """Return STATE before the sample at a position."""
         return self.expectation.states[self.expectation.completed[position]].tobytes()

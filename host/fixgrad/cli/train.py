@@ -28,7 +28,16 @@ from fixgrad.model import State
 from fixgrad.run import PreparedRun, prepare
 from fixgrad.rundir import RunFolder
 from fixgrad.runfile import load_run
-from fixgrad.training import Advanced, Checkpoint, EpochDone, Recovered, Stopped, Tally
+from fixgrad.training import (
+    Advanced,
+    Checkpoint,
+    EpochDone,
+    Patience,
+    Recovered,
+    Stopped,
+    Tally,
+    Waiting,
+)
 
 _DEFAULT_FOLDER = Path("runs")
 
@@ -56,6 +65,14 @@ class Trained:
 @click.option("--out", type=PATH, metavar="DIR", help="Folder of the run; default runs/NAME.")
 @click.option("--resume", type=PATH, metavar="DIR", help="Continue the run in this folder.")
 @click.option("--force", is_flag=True, help="Replace another run in --out.")
+@click.option(
+    "--wait",
+    default=300.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait for a board that was unplugged.",
+)
 @json_option
 def train(
     run_file: Path | None,
@@ -64,6 +81,7 @@ def train(
     out: Path | None,
     resume: Path | None,
     force: bool,
+    wait: float,
     as_json: bool,
 ) -> None:
     """Train RUN.toml on the device, then measure test accuracy there."""
@@ -81,7 +99,9 @@ def train(
     with open_device(port, baud, prepared.config) as device:
         if resume is None:
             folder.create(prepared)
-        trained = run_training(device, prepared, folder, port, adopt=resume is not None)
+        trained = run_training(
+            device, prepared, folder, port, adopt=resume is not None, patience=Patience(wait)
+        )
         result = _measure(device, prepared, folder, port)
         report = _report(device, prepared, folder, trained, result, port)
     if as_json:
@@ -145,7 +165,13 @@ def _same_run(folder: RunFolder, prepared: PreparedRun) -> bool:
 
 
 def run_training(
-    device: Device, prepared: PreparedRun, folder: RunFolder, port: str, *, adopt: bool = False
+    device: Device,
+    prepared: PreparedRun,
+    folder: RunFolder,
+    port: str,
+    *,
+    adopt: bool = False,
+    patience: Patience | None = None,
 ) -> Trained:
     """Train from the folder's checkpoint, or from the start, to the end; draw and store.
 
@@ -155,6 +181,7 @@ def run_training(
         folder: its folder, begun.
         port: where the device is, for messages.
         adopt: go on with what the device holds if it is this run and further on.
+        patience: how long to wait for a device that is away.
 
     Raises:
         InterruptedRunError: Ctrl-C; the state is kept in the folder.
@@ -175,6 +202,7 @@ def run_training(
                 prepared.schedule,
                 checkpoint,
                 adopt=adopt,
+                patience=patience,
                 should_stop=lambda: bool(pressed),
             ):
                 drawing.draw(event)
@@ -247,6 +275,8 @@ class _Drawing:
                 self.meter.note(
                     f"the device had lost the session; going on {how}, sample {event.position}"
                 )
+            case Waiting():
+                self.meter.note(f"{event.reason}; waiting for it, Ctrl-C stops the run")
             case Stopped():
                 self.stopped = True
                 self._store(event.checkpoint)
