@@ -196,6 +196,13 @@ def test_damage_is_told_once_until_a_good_frame_came() -> None:
     assert [f.payload[0] for f in frames_in(line.device.receive(damaged))] == [Status.CORRUPT]
 
 
+def test_samples_for_a_device_without_a_run_are_refused_at_once() -> None:
+    line = quiet_line()
+    line.device.receive(b"\0" + encode_frame(Message.HELLO, 7, 1))
+    (answer,) = frames_in(line.device.receive(encode_frame(Message.DATA, 7, 0, b"x")))
+    assert (answer.type, answer.payload) == (Message.NO_SESSION, bytes([Reason.RUN]))
+
+
 def three_batch_session(reset_after: int | None) -> Line:
     """Run three batches from HELLO to the state read back, with one reset."""
     run = three_batches()
