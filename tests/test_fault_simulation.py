@@ -203,6 +203,17 @@ def test_samples_for_a_device_without_a_run_are_refused_at_once() -> None:
     assert (answer.type, answer.payload) == (Message.NO_SESSION, bytes([Reason.RUN]))
 
 
+def test_another_run_is_not_taken_for_the_one_that_the_device_holds() -> None:
+    line = quiet_line()
+    host = host_on(line)
+    host.open().load(host.run.config, host.run.initial, RUN_ID, 0)
+    payload = (RUN_ID + 1).to_bytes(4, "little") + bytes(8)
+    session = line.device.status().session
+    (answer,) = frames_in(line.device.receive(encode_frame(Message.COMMIT, session, 0, payload)))
+    assert (answer.type, answer.payload) == (Message.COMMIT_ACK, bytes([Status.BAD_STATE]))
+    assert line.device.status().run_id == RUN_ID
+
+
 def three_batch_session(reset_after: int | None) -> Line:
     """Run three batches from HELLO to the state read back, with one reset."""
     run = three_batches()

@@ -2,9 +2,9 @@
 
     .venv/bin/python tests/fuzz/fuzz.py --seconds 3600
 
-Targets: `bytes` (any bytes), `frames` (whole frames with a valid CRC, to reach what lies behind it
-) and `decode` (decoder and encoder). tests/fuzz/corpus holds inputs to begin with; what a
-target finds lies in build/fuzz.
+Targets: `bytes` (any bytes), `frames` (whole frames with a valid CRC, to reach what lies behind it)
+and `decode` (decoder and encoder). tests/fuzz/corpus holds inputs to begin with; what a target
+finds lies in build/fuzz.
 """
 
 from __future__ import annotations

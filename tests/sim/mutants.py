@@ -75,11 +75,6 @@ MUTANTS = (
         "    t->next = bytes_u32(payload + COMMIT_AT_NEXT);\n    t->missing = 0;",
         "    t->missing = 0;",
     ),
-    Mutant(
-        TRAINER,
-        "    t->missing = 0;\n    const int status = load_region",
-        "    const int status = load_region",
-    ),
     Mutant(TRAINER, "    if (run_id == t->run_id) {", "    if (t->run_id != 0) {"),
     Mutant(
         TRAINER,

@@ -266,8 +266,9 @@ class _Drawing:
                     event.position, self._text(event.tally), f"epoch {event.epoch}/{self._epochs}"
                 )
             case EpochDone():
-                self._store(event.checkpoint)
+                # A line without its checkpoint is dropped by --resume; one that is missing is lost.
                 self._folder.append_metrics(self._metrics(event))
+                self._store(event.checkpoint)
                 text = self._text(event.tally)
                 self.meter.milestone(f"epoch {event.epoch}/{self._epochs}  {text}")
             case Recovered():
