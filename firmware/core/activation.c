@@ -58,11 +58,26 @@ static void squash(const activation_t *activation, const int32_t *acc, uint32_t 
     }
 }
 
+/* a = 2^(ab - 1) with the sign of z, + for 0; the gradient passes where |q| <= 1, q in Q11.
+ * Section 3. */
+static void take_sign(const activation_t *activation, const int32_t *acc, uint32_t count,
+                      int32_t acc_exponent, void *row, int16_t *gate)
+{
+    const int32_t one = 1 << (activation->bits - 1);
+    for (uint32_t i = 0; i < count; i++) {
+        const int32_t q = fixed_scale(acc[i], -11 - acc_exponent, 32767);
+        gate[i] = q >= -2048 && q <= 2048;
+        store(activation, row, i, acc[i] < 0 ? -one : one);
+    }
+}
+
 void activation_forward(const activation_t *activation, const int32_t *acc, uint32_t count,
-                        int32_t acc_exponent, int32_t out_exponent, void *row,
+                        int32_t acc_exponent, int32_t out_exponent, void *row, int16_t *gate,
                         activation_stats_t *stats)
 {
-    if (activation->kind == ACTIVATION_RELU || activation->kind == ACTIVATION_LEAKY) {
+    if (activation->kind == ACTIVATION_SIGN) {
+        take_sign(activation, acc, count, acc_exponent, row, gate);
+    } else if (activation->kind == ACTIVATION_RELU || activation->kind == ACTIVATION_LEAKY) {
         rectify(activation, acc, count, out_exponent - acc_exponent, row, stats);
     } else {
         squash(activation, acc, count, acc_exponent, row);
@@ -91,9 +106,15 @@ static int32_t multiply_by_slope(const activation_t *activation, const void *row
     return shift - 15;
 }
 
-int32_t activation_backward(const activation_t *activation, const void *row, uint32_t count,
-                            int32_t *error)
+int32_t activation_backward(const activation_t *activation, const void *row, const int16_t *gate,
+                            uint32_t count, int32_t *error)
 {
+    if (activation->kind == ACTIVATION_SIGN) {
+        for (uint32_t i = 0; i < count; i++) {
+            error[i] = gate[i] ? error[i] : 0;
+        }
+        return 0;
+    }
     if (activation->kind == ACTIVATION_SIGMOID || activation->kind == ACTIVATION_TANH) {
         return multiply_by_slope(activation, row, count, error);
     }

@@ -42,6 +42,7 @@ void mlp_backward_hidden(const mlp_t *m, uint32_t l, uint32_t b)
     int32_t *error = mlp_scratch(m);
     kernels_backward(&kernels, mlp_delta(m, layer, b), error);
     int32_t exponent = *mlp_weight_exponent(m, l) + mlp_scale(m, layer, b)->exponent;
-    exponent += activation_backward(&activation, mlp_row(m, layer, b), layer->inputs, error);
+    exponent += activation_backward(&activation, mlp_row(m, layer, b), mlp_delta(m, below, b),
+                                    layer->inputs, error);
     normalise(m, below, b, exponent);
 }

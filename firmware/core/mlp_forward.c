@@ -8,7 +8,8 @@ void mlp_forward_hidden(const mlp_t *m, uint32_t l, uint32_t b, activation_stats
     int32_t *acc = mlp_scratch(m);
     kernels_forward(&kernels, mlp_bias(m, layer), mlp_row(m, layer, b), acc);
     activation_forward(&activation, acc, layer->outputs, mlp_acc_exponent(m, l),
-                       *mlp_row_exponent(m, l + 1), mlp_row(m, layer + 1, b), stats);
+                       *mlp_row_exponent(m, l + 1), mlp_row(m, layer + 1, b), mlp_delta(m, layer, b),
+                       stats);
 }
 
 int32_t *mlp_forward_logits(const mlp_t *m, uint32_t b)

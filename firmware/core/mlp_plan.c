@@ -82,7 +82,7 @@ static int check_layer(const layer_plan_t *plan, bool first, bool last)
         return LAYER_AT_WIDTH;
     }
     if (last ? plan->activation != ACTIVATION_LINEAR
-             : is_outside(plan->activation, ACTIVATION_RELU, ACTIVATION_TANH)) {
+             : is_outside(plan->activation, ACTIVATION_RELU, ACTIVATION_SIGN)) {
         return LAYER_AT_ACTIVATION;
     }
     if (last ? plan->activation_bits != 0
