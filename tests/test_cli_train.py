@@ -90,6 +90,10 @@ def test_report_tells_what_the_reference_finds(
 def test_link_counts_every_sample_once(trained: tuple[RunFolder, dict[str, Any]]) -> None:
     _, report = trained
     link = report["link"]
+    assert link["efficiency"] == round(link["payload_bytes"] / link["wire_bytes"], 4)
+    assert link["round_trip_ms"] > 0
+    assert link["frames"] > 0
+    assert (link["retransmitted_bytes"], link["go_backs"]) == (0, 0)
     assert link["payload_bytes"] == 20 * 120 * (4 * 2 + 1)
     assert link["wire_bytes"] > link["payload_bytes"]
     assert link["retransmitted_bytes"] == 0

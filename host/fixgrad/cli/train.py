@@ -395,6 +395,11 @@ def _report(
             "payload_bytes": stats.payload_bytes,
             "wire_bytes": stats.wire_bytes,
             "retransmitted_bytes": stats.retransmitted_bytes,
+            "frames": stats.frames,
+            "go_backs": stats.go_backs,
+            "timeouts": stats.expiries,
+            "efficiency": round(stats.efficiency, 4),
+            "round_trip_ms": round(1000 * stats.round_trip_s, 3),
         },
     }
 
@@ -406,6 +411,7 @@ def _print_report(report: dict[str, object], test: Measured) -> None:
     print_measured(test, str(report["board"]))
     print_line(
         f"{report['steps']} steps, digest {report['digest']}; {100 * payload / wire:.1f} % of "
-        f"{wire:,} bytes sent were samples, {link['retransmitted_bytes']:,} bytes sent again"
+        f"{wire:,} bytes sent were samples, {link['retransmitted_bytes']:,} bytes sent again, "
+        f"round trip {link['round_trip_ms']:.1f} ms"
     )
     print_line(f"kept in {report['out']}")
