@@ -74,7 +74,7 @@ class ModelDevice:
             return self._answer(Message.NO_SESSION, self.boot_id, bytes([Reason.SESSION]))
         if frame.type == Message.READ:
             data = self.memory[frame.pos : frame.pos + frame.payload[1]]
-            return self._answer(Message.READ_ACK, frame.pos, data)
+            return self._answer(Message.READ_ACK, frame.pos, frame.payload[:1] + data)
         assert frame.type == Message.DATA
         if not self.has_run:
             return self._answer(Message.NO_SESSION, self.boot_id, bytes([Reason.RUN]))

@@ -90,6 +90,10 @@ def test_report_tells_what_the_reference_finds(
 def test_link_counts_every_sample_once(trained: tuple[RunFolder, dict[str, Any]]) -> None:
     _, report = trained
     link = report["link"]
+    assert link["efficiency"] == round(link["payload_bytes"] / link["wire_bytes"], 4)
+    assert link["round_trip_ms"] > 0
+    assert link["frames"] > 0
+    assert (link["retransmitted_bytes"], link["go_backs"]) == (0, 0)
     assert link["payload_bytes"] == 20 * 120 * (4 * 2 + 1)
     assert link["wire_bytes"] > link["payload_bytes"]
     assert link["retransmitted_bytes"] == 0
@@ -275,6 +279,31 @@ def test_reset_of_the_device_is_told_and_changes_no_bit(monkeypatch: pytest.Monk
     result = fixgrad("train", run, *SIM, "--out", "out", "--json")
     assert "the device had lost the session; going on where it stands, sample " in result.stderr
     assert json.loads(result.stdout)["digest"] == whole["digest"]
+
+
+def end_process(device: Device) -> None:
+    process = device._port._simulator._process
+    process.kill()
+    process.wait()
+
+
+def test_vanished_port_is_waited_for_and_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = str(write_run("a.toml", "digits"))
+    whole = json.loads(fixgrad("train", run, *SIM, "--out", "whole", "--json").stdout)
+    break_at(monkeypatch, 5, end_process)
+    result = fixgrad("train", run, *SIM, "--out", "out", "--json")
+    assert "vanished" in result.stderr and "waiting for it" in result.stderr
+    assert "going on from the last checkpoint, sample 0" in result.stderr
+    assert json.loads(result.stdout)["digest"] == whole["digest"]
+
+
+def test_vanished_port_is_not_waited_for_longer_than_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = str(write_run("a.toml", "digits"))
+    break_at(monkeypatch, 5, end_process)
+    line = refusal(7, "train", run, *SIM, "--out", "out", "--wait", "0")
+    assert "vanished" in line and "continue with: fixgrad train --resume out" in line
 
 
 def test_second_control_c_keeps_the_last_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:

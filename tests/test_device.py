@@ -509,6 +509,49 @@ def test_missing_port_lists_those_there(monkeypatch: pytest.MonkeyPatch) -> None
         Device.open("/dev/fixgrad-is-not-here")
 
 
+class FakePort:
+    def __init__(self, device: str, serial_number: str | None) -> None:
+        self.device, self.serial_number = device, serial_number
+
+
+def test_usb_port_is_found_again_under_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugged = [FakePort("/dev/ttyACM0", "A1"), FakePort("/dev/ttyACM1", "B2")]
+
+    def open_port(url: str, baud: int) -> str:
+        if url not in [port.device for port in plugged]:
+            raise PortError(f"{url}: no such port")
+        return url
+
+    monkeypatch.setattr(transport, "open_port", open_port)
+    monkeypatch.setattr(transport.list_ports, "comports", lambda: plugged)
+    place = transport.Place("/dev/ttyACM0", 115200)
+    assert place.open() == "/dev/ttyACM0"
+    plugged[:] = [FakePort("/dev/ttyACM1", "B2")]
+    with pytest.raises(PortError, match="ttyACM0: no such port"):
+        place.open()
+    plugged.append(FakePort("/dev/ttyACM7", "A1"))
+    assert (place.open(), place.url) == ("/dev/ttyACM7", "/dev/ttyACM7")
+
+
+def test_port_without_serial_number_is_not_looked_for_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plugged = [FakePort("COM3", None)]
+
+    def open_port(url: str, baud: int) -> str:
+        if url not in [port.device for port in plugged]:
+            raise PortError(f"{url}: no such port")
+        return url
+
+    monkeypatch.setattr(transport, "open_port", open_port)
+    monkeypatch.setattr(transport.list_ports, "comports", lambda: plugged)
+    place = transport.Place("COM3", 115200)
+    place.open()
+    plugged[:] = [FakePort("COM4", None)]
+    with pytest.raises(PortError):
+        place.open()
+
+
 def test_unknown_scheme_is_told() -> None:
     with pytest.raises(PortError, match="unknown kind of port"):
         Device.open("teleport://board")

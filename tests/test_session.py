@@ -325,7 +325,7 @@ def test_reads_are_answered_in_order_through_the_window() -> None:
     link = open_link(300)
     link.session.begin(read_requests(256, 16), link.now)
     answers = link.run()
-    assert b"".join(answer.payload for answer in answers) == link.device.memory
+    assert b"".join(answer.payload[1:] for answer in answers) == link.device.memory
     assert link.ring_most <= 300
 
 
@@ -337,7 +337,7 @@ def test_lost_read_answer_is_fetched_again_when_a_later_one_comes() -> None:
     first_two = [i for i, byte in enumerate(link.backward) if byte == 0][:2]
     del link.backward[first_two[0] + 1 : first_two[1] + 1]
     answers = link.run()
-    assert b"".join(answer.payload for answer in answers) == link.device.memory
+    assert b"".join(answer.payload[1:] for answer in answers) == link.device.memory
     assert link.session.stats.expiries == 0
 
 
@@ -348,8 +348,19 @@ def test_damage_report_repeats_requests_of_any_kind() -> None:
     wire[3] ^= 0x08
     link.ring += wire
     answers = link.run()
-    assert b"".join(answer.payload for answer in answers) == link.device.memory[:64]
+    assert b"".join(answer.payload[1:] for answer in answers) == link.device.memory[:64]
     assert link.session.stats.expiries == 0
+
+
+@pytest.mark.parametrize("other", [0, 2])
+def test_answer_of_another_region_at_the_same_offset_is_no_answer(other: int) -> None:
+    link = open_link()
+    link.session.begin(read_requests(16, 16), link.now)
+    link.send()
+    ack = bytes([other, Status.OK, 0, 0, 0, 0]) + bytes(16)
+    frame = encode_frame(Message.READ_ACK, link.device.session, 0, ack)
+    assert link.session.receive(frame, link.now) == []
+    assert not link.session.done
 
 
 def test_commit_is_answered_by_any_position() -> None:
@@ -436,7 +447,7 @@ def test_faulty_line_changes_nothing_that_is_read(seed: int) -> None:
     link = open_link(511, to_device=faulty(rng, 4e-4), to_host=faulty(rng, 4e-4))
     link.session.begin(read_requests(256, 8), link.now)
     answers = link.run(rng)
-    assert b"".join(answer.payload for answer in answers) == link.device.memory
+    assert b"".join(answer.payload[1:] for answer in answers) == link.device.memory
 
 
 def test_reason_of_no_session_is_told_apart() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fixgrad.device import Device, Progress
 from fixgrad.digest import state_digest
-from fixgrad.errors import LinkError
+from fixgrad.errors import LinkError, PortError
 from fixgrad.stream import EpochSchedule, Samples
 from fixgrad.training import (
     RESTORES_MAX,
@@ -14,9 +14,11 @@ from fixgrad.training import (
     Checkpoint,
     EpochDone,
     Event,
+    Patience,
     Recovered,
     Stopped,
     Tally,
+    Waiting,
     train,
 )
 from fixgrad.urlhandlers.protocol_sim import Serial
@@ -144,3 +146,62 @@ def test_a_run_that_the_board_still_holds_is_continued_there(
     assert min(positions) > SAMPLES + 1
     done = final(events)
     assert state_digest(done.checkpoint.state) == state_digest(undisturbed.checkpoint.state)
+
+
+def end_process(port: Serial) -> None:
+    assert port._simulator is not None
+    port._simulator._process.kill()
+    port._simulator._process.wait()
+
+
+def unplugged(samples: Samples, times_away: int, patience: Patience | None) -> list[Event]:
+    """Train; the port vanishes in the second epoch and comes back after some attempts."""
+    attempts = 0
+    ports = [Serial("sim://", timeout=0.02)]
+
+    def reopen() -> tuple[Serial, str]:
+        nonlocal attempts
+        attempts += 1
+        if attempts <= times_away:
+            raise PortError("sim: no such port")
+        ports.append(Serial("sim://", timeout=0.02))
+        return ports[-1], "sim2"
+
+    device = Device(ports[0], "sim", reopen=reopen)
+    events = []
+    try:
+        for event in start(device, samples, beginning(), patience=patience):
+            events.append(event)
+            if isinstance(event, Advanced) and event.position > SAMPLES and len(ports) == 1:
+                end_process(ports[0])
+    finally:
+        device.close()
+    assert device.url == "sim2"
+    return events
+
+
+def virtual_patience(seconds: float) -> Patience:
+    now = 0.0
+
+    def pause(length: float) -> None:
+        nonlocal now
+        now += length
+
+    return Patience(seconds, 0.5, lambda: now, pause)
+
+
+def test_a_vanished_port_is_waited_for_and_the_run_goes_on(
+    samples: Samples, undisturbed: EpochDone
+) -> None:
+    events = unplugged(samples, 7, virtual_patience(10))
+    told = [e for e in events if isinstance(e, Waiting | Recovered)]
+    assert [type(e) for e in told] == [Waiting, Recovered]
+    assert "vanished" in told[0].reason
+    assert told[1] == Recovered(SAMPLES, restored=True)
+    assert_equal(final(events), undisturbed)
+
+
+@pytest.mark.parametrize("patience", [None, virtual_patience(3)])
+def test_a_port_that_stays_away_is_given_up(samples: Samples, patience: Patience | None) -> None:
+    with pytest.raises(PortError, match="vanished"):
+        unplugged(samples, 7, patience)

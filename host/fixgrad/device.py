@@ -26,8 +26,15 @@ from fixgrad.errors import (
 from fixgrad.framing import payload_bytes_max
 from fixgrad.model import INPUT_DTYPES, ModelConfig, State, state_bytes
 from fixgrad.protocol import InputFormat, Loss, Message, Region, Status
-from fixgrad.session import Answer, LinkStats, NoAnswerError, Request, Session
-from fixgrad.transport import open_port
+from fixgrad.session import (
+    Answer,
+    LinkStats,
+    NoAnswerError,
+    Request,
+    Session,
+    SessionLostError,
+)
+from fixgrad.transport import Place
 
 READ_STATE_TRIES = 10
 
@@ -147,6 +154,9 @@ class Device:
         *,
         baud: int = 115200,
         clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] = time.sleep,
+        random_bits: Callable[[int], int] = secrets.randbits,
+        reopen: Callable[[], tuple[Any, str]] | None = None,
     ) -> None:
         """Take an open pyserial port with a short read timeout, and say HELLO.
 
@@ -155,6 +165,9 @@ class Device:
             url: its name in messages.
             baud: speed of the line in bits per second.
             clock: seconds, never going back.
+            pause: waits for so many seconds.
+            random_bits: returns so many bits, others in every process: sessions must differ.
+            reopen: opens the port again, for `reopen`; returns it and its name.
 
         Raises:
             LinkError: nothing answers, or not fixgrad.
@@ -163,10 +176,15 @@ class Device:
         self.url = url
         self._port = port
         self._clock = clock
-        self._session = Session(secrets.randbelow(255) + 1, baud)
+        self._pause = pause
+        self._random_bits = random_bits
+        self._reopen = reopen
+        self._session = Session(random_bits(8) % 255 + 1, baud)
         self._tag = 0
         self._sample_bytes: int | None = None
-        self.info = self.hello()
+        self._held: tuple[int, int | None] = (0, None)
+        self.info: DeviceInfo
+        self.hello()
 
     @classmethod
     def open(cls, url: str, *, baud: int = 115200) -> Device:
@@ -178,9 +196,10 @@ class Device:
             LinkError: nothing answers, or not fixgrad.
             VersionError: the device speaks another version.
         """
-        port = open_port(url, baud)
+        place = Place(url, baud)
+        port = place.open()
         try:
-            return cls(port, url, baud=baud)
+            return cls(port, url, baud=baud, reopen=lambda: (place.open(), place.url))
         except BaseException:
             port.close()
             raise
@@ -197,6 +216,22 @@ class Device:
         """Close the port."""
         self._port.close()
 
+    def reopen(self) -> DeviceInfo:
+        """Close the port, open it wherever it is now, and say HELLO.
+
+        Raises:
+            PortError: the port is not there.
+            LinkError: nothing answers, or not fixgrad.
+            VersionError: the device speaks another version.
+        """
+        if self._reopen is None:
+            raise PortError(f"{self.url}: the port was opened elsewhere")
+        with contextlib.suppress(OSError):
+            self._port.close()
+        self._port, self.url = self._reopen()
+        self._session.reopen()
+        return self.hello()
+
     @property
     def stats(self) -> LinkStats:
         """Counters of the link since it was opened."""
@@ -212,15 +247,20 @@ class Device:
             LinkError: nothing answers, or not fixgrad.
             VersionError: the device speaks another version.
         """
+        self._identify()
+        self._held = self.info.boot_id, self.info.run_id
+        return self.info
+
+    def _identify(self) -> None:
+        """Begin a new session and note what the device tells."""
         session = self._session
-        session.hello(secrets.randbits(32), self._clock())
+        session.hello(self._random_bits(32), self._clock())
         try:
             answer = list(self._drive())[-1]
         except NoAnswerError as error:
             raise LinkError(self._silence()) from error
         self.info = self._read_hello(answer.payload)
         session.window_bytes = self.info.window_bytes
-        return self.info
 
     def load(self, config: ModelConfig, state: State, run_id: int, position: int) -> None:
         """Replace what the device holds by a run at a position.
@@ -237,6 +277,7 @@ class Device:
             LinkError: the device stopped answering.
         """
         self.hello()
+        self._held = self.info.boot_id, None
         self._sample_bytes = None
         model, data = config.encode(), state.encode()
         self._load_model(model)
@@ -247,6 +288,7 @@ class Device:
         )
         for answer in self._exchange(requests):
             _, status, _ = self._unpack(_LOAD_ACK, answer, Message.LOAD_ACK)
+            self._require_same_boot(status)
             self._require_ok(status, f"state bytes from {answer.pos} on")
         commit = protocol.pack(
             protocol.COMMIT_FIELDS,
@@ -256,9 +298,11 @@ class Device:
         )
         (answer,) = self._exchange([Request(Message.COMMIT, 0, commit)])
         self._require_type(answer, Message.COMMIT_ACK)
+        self._require_same_boot(answer.payload[0])
         if answer.payload[0] == Status.BAD_STATE:
             raise ModelError(f"{self.url}: the device refuses the state: a value is out of range")
         self._require_ok(answer.payload[0], "the run")
+        self._held = self.info.boot_id, run_id
         self._sample_bytes = config.feature_bytes + config.target_bytes
 
     def read_state(self, config: ModelConfig) -> tuple[State, int]:
@@ -268,11 +312,14 @@ class Device:
             config: the model that it holds.
 
         Raises:
+            SessionLostError: the device was reset, or holds another run.
             ModelError: it holds none, or one of another size.
             LinkError: the device stopped answering.
         """
         size = state_bytes(config)
         for _ in range(READ_STATE_TRIES):
+            # A new session: no answer to an earlier reading, however late, can be mistaken.
+            self._renew()
             data, positions = self._read_region(Region.STATE, 0, size)
             if len(positions) == 1:
                 return State.decode(config, data), positions.pop()
@@ -410,6 +457,7 @@ class Device:
         parts, positions = [], set()
         for answer in self._exchange(requests):
             _, status, position = self._unpack(_READ_ACK, answer, Message.READ_ACK)
+            self._require_same_boot(status)
             if status == Status.BAD_OFFSET:
                 raise ModelError(
                     f"{self.url}: the device holds no model, or not this one: "
@@ -487,12 +535,25 @@ class Device:
     def _exchange(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Send requests; yield their answers as they come."""
         if self._session.needs_hello:
-            self.hello()
+            self._renew()
         self._session.begin(requests, self._clock())
         try:
             yield from self._drive()
         except NoAnswerError as error:
-            raise LinkError(f"the device on {self.url} stopped answering ({error})") from error
+            raise NoAnswerError(f"the device on {self.url} stopped answering ({error})") from error
+
+    def _renew(self) -> None:
+        """Begin a new session with a device that must still hold what it held.
+
+        Raises:
+            SessionLostError: it was reset, or holds another run.
+        """
+        boot_id, run_id = self._held
+        self._identify()
+        if self.info.boot_id != boot_id:
+            raise SessionLostError("the device was reset")
+        if run_id is not None and self.info.run_id != run_id:
+            raise SessionLostError("the device holds another run: another host spoke")
 
     def _drive(self) -> Iterator[Answer]:
         """Move bytes until the running exchange is done."""
@@ -512,7 +573,7 @@ class Device:
                     received += port.read(port.in_waiting)
             answers = session.receive(received, clock()) if received else []
             if session.in_mid_frame:
-                time.sleep(PARTIAL_FRAME_PAUSE_S)
+                self._pause(PARTIAL_FRAME_PAUSE_S)
 
     @contextlib.contextmanager
     def _translated_errors(self) -> Iterator[None]:
@@ -593,6 +654,15 @@ class Device:
     def _require_ok(self, status: int, what: str) -> None:
         if status != Status.OK:
             raise LinkError(f"{self.url}: the device refuses {what}: {_status_name(status)}")
+
+    def _require_same_boot(self, status: int) -> None:
+        """Tell a refusal by a device that was reset, and got a repeated HELLO, from others.
+
+        Raises:
+            SessionLostError: it was reset.
+        """
+        if status != Status.OK:
+            self._renew()
 
     def _require_sample(self, status: int, index: int) -> None:
         if status == Status.BAD_SAMPLE:

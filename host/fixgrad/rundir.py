@@ -228,15 +228,18 @@ class RunFolder:
     def metrics(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl; a line that a crash cut off is left out."""
         try:
-            text = (self.path / _METRICS).read_text("utf-8")
+            text = (self.path / _METRICS).read_text("utf-8", errors="replace")
         except FileNotFoundError:
             return []
         lines: list[dict[str, Any]] = []
         for line in text.splitlines():
             try:
-                lines.append(json.loads(line))
+                entry = json.loads(line)
             except ValueError:
                 break
+            if not isinstance(entry, dict) or not isinstance(entry.get("epoch"), int):
+                break
+            lines.append(entry)
         return lines
 
     def keep_metrics(self, epochs: int) -> None:

@@ -175,6 +175,14 @@ class Session:
         base = line + TIMER_BASE_S + self._longest_answer_s
         return min(base * (1 << self._backoff), max(base, TIMER_MAX_S))
 
+    def reopen(self) -> None:
+        """Forget everything under way: the line is another one now."""
+        self._decoder = Decoder()
+        self._in_flight.clear()
+        self._in_flight_bytes = 0
+        self._ambiguous = True
+        self.window_bytes = WINDOW_BYTES_MIN
+
     def hello(self, nonce: int, now: float) -> None:
         """Begin an exchange of one HELLO with a new session number."""
         self._identity = self._identity % 255 + 1
@@ -347,7 +355,7 @@ class Session:
         if request.type == Message.COMMIT:
             return 1
         if request.type != Message.DATA:
-            return 1 if frame.pos == request.pos else 0
+            return int(_echoes(frame, request))
         count = 0
         for pending in self._pending:
             if not pending.times_sent or pending.request.end > frame.pos:
@@ -359,7 +367,7 @@ class Session:
     def _answers_later(self, frame: Frame) -> bool:
         """Return whether the frame answers a request behind the first: an answer was lost."""
         return any(
-            frame.type == pending.request.type | 0x80 and frame.pos == pending.request.pos
+            frame.type == pending.request.type | 0x80 and _echoes(frame, pending.request)
             for pending in self._pending
         )
 
@@ -387,3 +395,11 @@ class Session:
         """Take `count` frames out of the window: the device has answered them."""
         for _ in range(min(count, len(self._in_flight))):
             self._in_flight_bytes -= self._in_flight.popleft()[1]
+
+
+def _echoes(frame: Frame, request: Request) -> bool:
+    """Return whether an answer echoes the position of a request, and its region if it has one."""
+    has_region = request.type in (Message.LOAD, Message.READ)
+    return frame.pos == request.pos and (
+        not has_region or frame.payload[:1] == request.payload[:1]
+    )

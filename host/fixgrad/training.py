@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from fixgrad.device import Device, Evaluation, Progress
-from fixgrad.errors import LinkError
+from fixgrad.errors import LinkError, PortError
 from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import Loss
-from fixgrad.session import SessionLostError
+from fixgrad.session import NoAnswerError, SessionLostError
 from fixgrad.stopping import Course, Monitor, loss_unit
 from fixgrad.stream import EpochSchedule, Samples, SampleStream
 
 _MASK32 = 0xFFFFFFFF
 
-RESTORES_MAX = 3
+RESTORES_MAX = 20
 """Restores from one checkpoint after which the device is given up: it resets again and again."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a device that is away is waited for.
+
+    Attributes:
+        seconds: after them it is given up.
+        interval_s: pause before every attempt.
+        clock, pause: seconds that never go back; waits for so many.
+    """
+
+    seconds: float
+    interval_s: float = 0.5
+    clock: Callable[[], float] = time.monotonic
+    pause: Callable[[float], object] = time.sleep
+
+    def tries(self) -> Iterator[None]:
+        """Yield once for every attempt, after a pause."""
+        end = self.clock() + self.seconds
+        while self.clock() < end:
+            self.pause(self.interval_s)
+            yield
 
 
 @dataclass(frozen=True)
@@ -119,13 +143,20 @@ class Recovered:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """The port vanished or the device fell silent; training waits until it is back."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Stopped:
     """Training stopped on request; `checkpoint` continues it."""
 
     checkpoint: Checkpoint
 
 
-Event = Advanced | EpochDone | Ended | Recovered | Stopped
+Event = Advanced | EpochDone | Ended | Recovered | Stopped | Waiting
 
 
 def train(
@@ -138,6 +169,7 @@ def train(
     *,
     monitor: Monitor | None = None,
     adopt: bool = False,
+    patience: Patience | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
     """Train from a checkpoint to the end of the run.
@@ -151,6 +183,8 @@ def train(
         checkpoint: where to start; the initial state at position 0 for a new run.
         monitor: decides at the end of every epoch; None: nothing is decided.
         adopt: continue with what the device holds if it is this run and further on.
+        patience: how long to wait for a port that vanished or a device that fell silent; None:
+            not at all.
         should_stop: asked after every answer; True ends training after the samples under way.
 
     Yields:
@@ -161,7 +195,7 @@ def train(
         DoesNotFitError: the model needs more memory than the board has.
     """
     trainer = _Trainer(
-        device, config, run_id, samples, schedule, checkpoint, monitor, should_stop
+        device, config, run_id, samples, schedule, checkpoint, monitor, patience, should_stop
     )
     return trainer.run(adopt)
 
@@ -176,6 +210,7 @@ class _Trainer:
         schedule: EpochSchedule,
         checkpoint: Checkpoint,
         monitor: Monitor | None,
+        patience: Patience | None,
         should_stop: Callable[[], bool],
     ) -> None:
         self._device = device
@@ -186,16 +221,16 @@ class _Trainer:
         self._checkpoint = checkpoint
         self._monitor = monitor
         self._monitored = monitor.samples.wire(config) if monitor else None
+        self._patience = patience
         self._should_stop = should_stop
         self._end = schedule.step_start(schedule.steps)
         self._position = checkpoint.position
         self._tally = checkpoint.tally
         self._baseline: _Counters | None = None
-        self._restores = 0
+        self._losses = 0
 
     def run(self, adopt: bool) -> Iterator[Event]:
-        if not (adopt and self._adopt()):
-            self._restore()
+        self._recover(adopt)
         size = self._schedule.samples
         stream, course = self._stream(), self._checkpoint.course
         while self._checkpoint.position < self._end and not self._checkpoint.course.ended:
@@ -217,15 +252,21 @@ class _Trainer:
                 if complete and self._monitored is not None:
                     evaluation = self._device.evaluate(self._monitored)
             except SessionLostError as error:
-                adopted = self._adopt()
-                if not adopted:
-                    self._restore_again(error)
-                yield Recovered(self._position, restored=not adopted)
+                self._note_loss(error)
+                restored = self._recover(adopt=True)
+                yield Recovered(self._position, restored)
+                continue
+            except (PortError, NoAnswerError) as error:
+                if self._patience is None:
+                    raise
+                yield Waiting(str(error))
+                restored = self._reconnect(self._patience, error)
+                yield Recovered(self._position, restored)
                 continue
             tally = self._tally
             if complete:
                 self._tally = Tally()
-            self._restores = 0
+            self._losses = 0
             self._checkpoint = self._decided(state, epoch + 1, evaluation)
             if not complete:
                 yield Stopped(self._checkpoint)
@@ -260,10 +301,59 @@ class _Trainer:
         if point.best is not None:
             state, epoch_of_state = point.best, point.course.best_epoch
             position = epoch_of_state * self._schedule.samples
-            self._device.load(self._config, state, self._run_id, position)
+            self._load(state, position)
         else:
             epoch_of_state = epoch
         yield Ended(epoch, point.course.ended, state, epoch_of_state)
+
+    def _load(self, state: State, position: int) -> None:
+        """Load a state, again where the device is reset meanwhile."""
+        while True:
+            try:
+                self._device.load(self._config, state, self._run_id, position)
+                return
+            except SessionLostError as error:
+                self._note_loss(error)
+
+    def _recover(self, adopt: bool) -> bool:
+        """Make the device hold this run; return whether the checkpoint was loaded.
+
+        Raises:
+            LinkError: it was reset again and again since the checkpoint.
+        """
+        while True:
+            try:
+                if adopt and self._adopt():
+                    return False
+                self._restore()
+                return True
+            except SessionLostError as error:
+                self._note_loss(error)
+                adopt = True
+
+    def _reconnect(self, patience: Patience, lost: PortError | NoAnswerError) -> bool:
+        """Wait for the device; return whether the checkpoint was loaded.
+
+        Raises:
+            PortError, NoAnswerError: `lost`, when patience is at its end or a stop was asked for.
+        """
+        for _ in patience.tries():
+            if self._should_stop():
+                break
+            try:
+                self._device.reopen()
+                return self._recover(adopt=True)
+            except (PortError, LinkError):
+                continue
+        raise lost
+
+    def _note_loss(self, error: SessionLostError) -> None:
+        if self._losses == RESTORES_MAX:
+            raise LinkError(
+                f"the board lost its state {self._losses + 1} times since sample "
+                f"{self._checkpoint.position}: check its supply and its reset line"
+            ) from error
+        self._losses += 1
 
     def _adopt(self) -> bool:
         """Go on from where the device stands, if it holds this run and is not behind."""
@@ -286,15 +376,6 @@ class _Trainer:
         self._device.load(self._config, point.state, self._run_id, point.position)
         self._position, self._tally = point.position, point.tally
         self._baseline = _Counters(step=point.state.step)
-
-    def _restore_again(self, error: SessionLostError) -> None:
-        if self._restores == RESTORES_MAX:
-            raise LinkError(
-                f"the board lost its state {self._restores + 1} times since sample "
-                f"{self._checkpoint.position}: check its supply and its reset line"
-            ) from error
-        self._restores += 1
-        self._restore()
 
     def _count(self, progress: Progress) -> None:
         """Add what the device counted since its last answer.

@@ -44,6 +44,51 @@ def open_port(url: str, baud: int) -> Any:
         raise PortError(_explain(url, error)) from error
 
 
+class Place:
+    """Where a port is; a USB port is found again under another name, by its serial number.
+
+    Attributes:
+        url: the port's name now.
+    """
+
+    def __init__(self, url: str, baud: int) -> None:
+        """Take a device name or URL, and bits per second."""
+        self.url = url
+        self._baud = baud
+        self._serial_number: str | None = None
+
+    def open(self) -> Any:
+        """Open the port, wherever it is now.
+
+        Raises:
+            PortError, BuildError: as `open_port`.
+        """
+        try:
+            port = open_port(self.url, self._baud)
+        except PortError:
+            moved = _device_with(self._serial_number)
+            if moved is None or moved == self.url:
+                raise
+            port = open_port(moved, self._baud)
+            self.url = moved
+        self._serial_number = _serial_number_of(self.url) or self._serial_number
+        return port
+
+
+def _serial_number_of(device: str) -> str | None:
+    """Return the USB serial number of a port; None where it has none."""
+    numbers = (port.serial_number for port in list_ports.comports() if port.device == device)
+    return next(numbers, None) or None
+
+
+def _device_with(serial_number: str | None) -> str | None:
+    """Return the port with a USB serial number; None where there is not exactly one."""
+    if serial_number is None:
+        return None
+    found = [p.device for p in list_ports.comports() if p.serial_number == serial_number]
+    return str(found[0]) if len(found) == 1 else None
+
+
 def port_names() -> list[str]:
     """Return the names of the serial ports of this machine, sorted."""
     return sorted(port.device for port in list_ports.comports())

@@ -1,4 +1,5 @@
 /* The link's codec as a library: what was decoded and what would be sent goes into buffers. */
+#include <stdint.h>
 #include <string.h>
 
 #include "cobs.h"
@@ -56,4 +57,67 @@ size_t harness_encode(uint8_t type, uint8_t session, uint32_t pos, const uint8_t
     reply_bytes(&reply, payload, count);
     reply_end(&reply);
     return sent_count;
+}
+
+/* Frames in a stream that are valid but not `frame`: damage that would be accepted. */
+static uint64_t count_accepted(const uint8_t *stream, size_t count, const uint8_t *frame,
+                               size_t frame_bytes)
+{
+    static uint8_t decoded[4096];
+    cobs_decoder_t decoder;
+    uint64_t accepted = 0;
+    cobs_decoder_init(&decoder, decoded, sizeof decoded);
+    for (size_t i = 0; i < count; i++) {
+        size_t length = 0;
+        if (cobs_decode(&decoder, stream[i], &length) != COBS_FRAME || length < 10) {
+            continue;
+        }
+        uint32_t crc;
+        memcpy(&crc, decoded + length - 4, sizeof crc);
+        if (crc32_update(0, decoded, length - 4) == crc &&
+            (length != frame_bytes || memcmp(decoded, frame, length) != 0)) {
+            accepted++;
+        }
+    }
+    return accepted;
+}
+
+static void flip(uint8_t *stream, size_t bit)
+{
+    stream[bit / 8] = (uint8_t)(stream[bit / 8] ^ 1u << bit % 8);
+}
+
+/* Flips two bits of an encoded frame: every pair that begins at one of the bits first .. last - 1,
+ * or, where `random` is not 0, so many pairs drawn with `seed`. Returns how many were accepted. */
+uint64_t harness_flip_pairs(uint8_t *stream, size_t count, const uint8_t *frame,
+                            size_t frame_bytes, size_t first, size_t last, uint64_t random,
+                            uint64_t seed);
+uint64_t harness_flip_pairs(uint8_t *stream, size_t count, const uint8_t *frame,
+                            size_t frame_bytes, size_t first, size_t last, uint64_t random,
+                            uint64_t seed)
+{
+    const size_t bits = 8 * count;
+    uint64_t accepted = 0;
+    for (uint64_t i = 0; i < random; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        const size_t a = (size_t)(seed >> 33) % bits;
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        const size_t b = (size_t)(seed >> 33) % bits;
+        flip(stream, a);
+        flip(stream, b);
+        accepted += count_accepted(stream, count, frame, frame_bytes);
+        flip(stream, b);
+        flip(stream, a);
+    }
+    for (size_t a = first; random == 0 && a < last; a++) {
+        flip(stream, a);
+        accepted += count_accepted(stream, count, frame, frame_bytes);
+        for (size_t b = a + 1; b < bits; b++) {
+            flip(stream, b);
+            accepted += count_accepted(stream, count, frame, frame_bytes);
+            flip(stream, b);
+        }
+        flip(stream, a);
+    }
+    return accepted;
 }

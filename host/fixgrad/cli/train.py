@@ -35,9 +35,11 @@ from fixgrad.training import (
     Checkpoint,
     Ended,
     EpochDone,
+    Patience,
     Recovered,
     Stopped,
     Tally,
+    Waiting,
 )
 
 _DEFAULT_FOLDER = Path("runs")
@@ -66,6 +68,14 @@ class Trained:
 @click.option("--out", type=PATH, metavar="DIR", help="Folder of the run; default runs/NAME.")
 @click.option("--resume", type=PATH, metavar="DIR", help="Continue the run in this folder.")
 @click.option("--force", is_flag=True, help="Replace another run in --out.")
+@click.option(
+    "--wait",
+    default=300.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait for a board that was unplugged.",
+)
 @json_option
 def train(
     run_file: Path | None,
@@ -74,6 +84,7 @@ def train(
     out: Path | None,
     resume: Path | None,
     force: bool,
+    wait: float,
     as_json: bool,
 ) -> None:
     """Train RUN.toml on the device, then measure test accuracy there."""
@@ -91,7 +102,9 @@ def train(
     with open_device(port, baud, prepared.config) as device:
         if resume is None:
             folder.create(prepared)
-        trained = run_training(device, prepared, folder, port, adopt=resume is not None)
+        trained = run_training(
+            device, prepared, folder, port, adopt=resume is not None, patience=Patience(wait)
+        )
         result = _measure(device, prepared, trained.state, folder, port)
         report = _report(device, prepared, folder, trained, result, port)
     if as_json:
@@ -155,7 +168,13 @@ def _same_run(folder: RunFolder, prepared: PreparedRun) -> bool:
 
 
 def run_training(
-    device: Device, prepared: PreparedRun, folder: RunFolder, port: str, *, adopt: bool = False
+    device: Device,
+    prepared: PreparedRun,
+    folder: RunFolder,
+    port: str,
+    *,
+    adopt: bool = False,
+    patience: Patience | None = None,
 ) -> Trained:
     """Train from the folder's checkpoint, or from the start, to the end; draw and store.
 
@@ -165,6 +184,7 @@ def run_training(
         folder: its folder, begun.
         port: where the device is, for messages.
         adopt: go on with what the device holds if it is this run and further on.
+        patience: how long to wait for a device that is away.
 
     Raises:
         InterruptedRunError: Ctrl-C; the state is kept in the folder.
@@ -186,6 +206,7 @@ def run_training(
                 checkpoint,
                 monitor=prepared.monitor,
                 adopt=adopt,
+                patience=patience,
                 should_stop=lambda: bool(pressed),
             ):
                 drawing.draw(event)
@@ -252,8 +273,9 @@ class _Drawing:
                     event.position, self._text(event.tally), f"epoch {event.epoch}/{self._epochs}"
                 )
             case EpochDone():
-                self._store(event.checkpoint)
+                # A line without its checkpoint is dropped by --resume; one that is missing is lost.
                 self._folder.append_metrics(self._metrics(event))
+                self._store(event.checkpoint)
                 text = self._text(event.tally) + self._monitored(event)
                 self.meter.milestone(f"epoch {event.epoch}/{self._epochs}  {text}")
             case Ended():
@@ -264,6 +286,8 @@ class _Drawing:
                 self.meter.note(
                     f"the device had lost the session; going on {how}, sample {event.position}"
                 )
+            case Waiting():
+                self.meter.note(f"{event.reason}; waiting for it, Ctrl-C stops the run")
             case Stopped():
                 self.stopped = True
                 self._store(event.checkpoint)
@@ -371,6 +395,11 @@ def _report(
             "payload_bytes": stats.payload_bytes,
             "wire_bytes": stats.wire_bytes,
             "retransmitted_bytes": stats.retransmitted_bytes,
+            "frames": stats.frames,
+            "go_backs": stats.go_backs,
+            "timeouts": stats.expiries,
+            "efficiency": round(stats.efficiency, 4),
+            "round_trip_ms": round(1000 * stats.round_trip_s, 3),
         },
     }
 
@@ -382,6 +411,7 @@ def _print_report(report: dict[str, object], test: Measured) -> None:
     print_measured(test, str(report["board"]))
     print_line(
         f"{report['steps']} steps, digest {report['digest']}; {100 * payload / wire:.1f} % of "
-        f"{wire:,} bytes sent were samples, {link['retransmitted_bytes']:,} bytes sent again"
+        f"{wire:,} bytes sent were samples, {link['retransmitted_bytes']:,} bytes sent again, "
+        f"round trip {link['round_trip_ms']:.1f} ms"
     )
     print_line(f"kept in {report['out']}")

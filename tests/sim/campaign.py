@@ -1,0 +1,287 @@
+"""The link with faults: the shipping C against the shipping Python, one seed one run.
+
+    .venv/bin/python tests/sim/campaign.py --seeds 200000 --jobs 2
+    .venv/bin/python tests/sim/campaign.py --seed 4711
+
+A run passes if every sample was applied once, in order and with its own bytes, if STATE was that of
+the NumPy reference before and after every sample, and if the host ends with the reference's state.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import multiprocessing
+import random
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+for _folder in (ROOT / "host", ROOT / "tests", ROOT / "tests" / "sim"):
+    if str(_folder) not in sys.path:
+        sys.path.insert(0, str(_folder))
+
+from fixgrad import training  # noqa: E402
+from fixgrad.device import Device  # noqa: E402
+from fixgrad.errors import LinkError  # noqa: E402
+from fixgrad.framing import encode_frame  # noqa: E402
+from fixgrad.protocol import Message  # noqa: E402
+from fixgrad.session import SessionLostError  # noqa: E402
+from fixgrad.training import Checkpoint, EpochDone, Tally  # noqa: E402
+from line import Faults, HostKilledError, Line  # noqa: E402
+from scenarios import CONFIGS, EPOCHS, RUN_ID, SAMPLES, Scenario, scenario  # noqa: E402
+from simulated_device import SimulatedDevice  # noqa: E402
+
+WINDOWS = (270, 540, 810, 1080)
+"""Room for 1 to 4 frames of the largest payload."""
+
+OTHER_RUN_ID = 0xBAD
+HOST_SESSIONS = 100
+"""Hosts begin at sessions 1..100 and say HELLO at most so often: 201..255 are an earlier run's."""
+
+HOSTS_MAX = 400
+LOST_LINK = ("stopped answering", "nothing answers", "is not fixgrad", "does not answer HELLO",
+             "kept changing", "lost its state")  # fmt: skip
+
+
+class ViolationError(AssertionError):
+    """What may never happen, happened."""
+
+
+@dataclass
+class Totals:
+    """What the runs of a campaign did."""
+
+    counts: collections.Counter[str] = field(default_factory=collections.Counter)
+
+    def add(self, **more: int) -> None:
+        """Count."""
+        self.counts.update(more)
+
+
+def random_rates(rng: random.Random) -> dict[str, float]:
+    """Return rates per byte: most kinds are absent, the others between rare and rough."""
+    ranges = {
+        "flip": (1e-5, 2e-3), "drop": (1e-5, 1e-3), "insert": (1e-5, 1e-3),
+        "burst": (1e-5, 3e-4), "replay": (1e-5, 3e-4), "stale": (1e-4, 1e-3),
+    }  # fmt: skip
+    rates = {}
+    for kind, (low, high) in ranges.items():
+        if rng.random() < 0.35:
+            rates[kind] = low * (high / low) ** rng.random()
+    return rates
+
+
+class Host:
+    """A user who types `train`, and `train --resume` whenever that ended without a result."""
+
+    def __init__(self, line: Line, run: Scenario, rng: random.Random, totals: Totals) -> None:
+        self.line, self.run, self.rng, self.totals = line, run, rng, totals
+        self.disk = Checkpoint(run.initial, 0, Tally())
+        self.adopt = False
+        self.expiries = 0
+
+    def open(self) -> Device:
+        """Return a new session on the line."""
+        line = self.line
+
+        def bits(count: int) -> int:
+            drawn = self.rng.getrandbits(count)
+            return drawn % HOST_SESSIONS if count == 8 else drawn
+
+        return Device(
+            line, "sim", clock=line.clock, pause=line.pause, random_bits=bits
+        )
+
+    def train_to_the_end(self) -> None:
+        """Start hosts until one reaches the end of the run."""
+        for _ in range(HOSTS_MAX):
+            device = None
+            try:
+                device = self.open()
+                self._train(device)
+                return
+            except HostKilledError:
+                self.totals.add(kills=1)
+            except LinkError as error:
+                if not isinstance(error, SessionLostError) and not any(
+                    text in str(error) for text in LOST_LINK
+                ):
+                    raise
+                self.totals.add(lost_links=1)
+            finally:
+                if device is not None:
+                    self._count(device)
+            self.line.close()
+            self.adopt = True
+        raise ViolationError(f"no end after {HOSTS_MAX} hosts")
+
+    def _train(self, device: Device) -> None:
+        run = self.run
+        events = training.train(
+            device, run.config, RUN_ID, run.samples, run.schedule, self.disk, adopt=self.adopt
+        )
+        for event in events:
+            if not isinstance(event, EpochDone):
+                continue
+            point = event.checkpoint
+            if point.position != event.epoch * run.schedule.samples:
+                raise ViolationError(f"epoch {event.epoch} ends at position {point.position}")
+            if point.state.encode() != run.state_at(point.position):
+                raise ViolationError(f"the state read after epoch {event.epoch} is wrong")
+            self.disk = point
+
+    def _count(self, device: Device) -> None:
+        stats = device.stats
+        self.expiries += stats.expiries
+        self.totals.add(
+            frames=stats.frames, wire_bytes=stats.wire_bytes, payload_bytes=stats.payload_bytes,
+            go_backs=stats.go_backs, expiries=stats.expiries,
+        )  # fmt: skip
+
+
+def stale_frames(run: Scenario) -> list[bytes]:
+    """Return DATA of an earlier run: other samples at the positions of this one."""
+    rows = run.expectation.rows[::-1]
+    frames = []
+    rng = random.Random(3)
+    for position in range(0, len(rows), 2):
+        header = (run.config.batch).to_bytes(2, "little") + b"\x80\x00\xf4"
+        starts = run.schedule.step_start(run.schedule.step_of(position)) == position
+        payload = (header if starts else b"") + rows[position].tobytes()
+        frames.append(encode_frame(Message.DATA, rng.randrange(201, 256), position, payload))
+    return frames
+
+
+def occupy(line: Line, rng: random.Random) -> None:
+    """Let an earlier host begin another run on the device and vanish, its bytes still under way."""
+    other = scenario(rng.randrange(len(CONFIGS)))
+    device = Device(line, "sim", clock=line.clock, pause=line.pause, random_bits=lambda n: 200)
+    device.load(other.config, other.initial, OTHER_RUN_ID, 0)
+    events = training.train(
+        device, other.config, OTHER_RUN_ID, other.samples, other.schedule,
+        Checkpoint(other.initial, 0, Tally()), adopt=True,
+    )  # fmt: skip
+    for _ in range(rng.randrange(1, 4)):
+        next(events, None)
+
+
+def run_seed(seed: int, totals: Totals | None = None) -> None:
+    """Simulate one run.
+
+    Raises:
+        AssertionError: what may never happen.
+    """
+    totals = totals if totals is not None else Totals()
+    rng = random.Random(seed)
+    run = scenario(rng.randrange(len(CONFIGS)))
+    window = rng.choice(WINDOWS)
+    device = SimulatedDevice(window)
+    quiet = Faults(rng, {})
+    line = Line(device, rng, window, quiet, quiet)
+    if rng.random() < 0.3:
+        occupy(line, rng)
+    device.expect(run.expectation)
+    old = stale_frames(run)
+    rates = random_rates(rng)
+    line.forward = Faults(rng, rates, lambda: rng.choice(old))
+    line.backward = Faults(rng, {k: r for k, r in random_rates(rng).items() if k != "stale"})
+    if rng.random() < 0.4:
+        # Between two resets a load and an epoch must have room, or no run can end.
+        epoch_bytes = run.expectation.states.shape[1] + run.samples_bytes
+        line.reset_rate = min(10 ** rng.uniform(-4.5, -3.3), 1 / epoch_bytes / 2)
+    if rng.random() < 0.4:
+        line.kill_rate = 10 ** rng.uniform(-3.5, -1.8)
+    occupied_overflow = line.overflow
+    host = Host(line, run, rng, totals)
+    host.train_to_the_end()
+    status = device.status()
+    if status.violations:
+        raise ViolationError(f"(count, first position): {status.violations}")
+    if host.disk.position != EPOCHS * SAMPLES:
+        raise ViolationError(f"the run ends at position {host.disk.position}")
+    if status.applied < EPOCHS * SAMPLES:
+        raise ViolationError(f"{status.applied} samples were applied")
+    repeated = (set(rates) - {"flip", "drop", "burst"}) or "replay" in line.backward.rates
+    disturbed = bool(repeated or line.kills or host.expiries)
+    if line.overflow > occupied_overflow and not disturbed:
+        raise ViolationError(f"{line.overflow} bytes overran the ring of a line that adds none")
+    if not (disturbed or rates or line.backward.rates or line.resets):
+        if status.applied != EPOCHS * SAMPLES:
+            raise ViolationError("samples were applied again without any fault")
+    totals.add(
+        seeds=1, applied=status.applied, resets=line.resets, overflow=line.overflow,
+        **{f"{kind}s": count for kind, count in line.forward.counts.items()},
+    )  # fmt: skip
+    totals.add(**{f"{kind}s": count for kind, count in line.backward.counts.items()})
+
+
+def run_block(first_and_count: tuple[int, int]) -> tuple[Totals, list[str]]:
+    """Simulate consecutive seeds; return totals and one line for every failure."""
+    first, count = first_and_count
+    totals, failures = Totals(), []
+    for seed in range(first, first + count):
+        try:
+            run_seed(seed, totals)
+        except Exception as error:
+            failures.append(failure(seed, error))
+    return totals, failures
+
+
+def failure(seed: int, error: BaseException) -> str:
+    """Say what failed and how to see it again."""
+    return (
+        f"seed {seed}: {type(error).__name__}: {error}; repeat with: "
+        f".venv/bin/python tests/sim/campaign.py --seed {seed}"
+    )
+
+
+def run_many(blocks: Iterable[tuple[int, int]], jobs: int) -> tuple[Totals, list[str]]:
+    """Simulate blocks of seeds in several processes."""
+    totals, failures = Totals(), []
+    with multiprocessing.Pool(jobs) as pool:
+        for more, failed in pool.imap_unordered(run_block, blocks):
+            totals.counts.update(more.counts)
+            failures += failed
+            for text in failed:
+                print(text, flush=True)
+    return totals, failures
+
+
+def summary(counts: Mapping[str, int]) -> str:
+    """Return the counts as one line."""
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seeds", type=int, default=2000, help="number of seeds")
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--seed", type=int, help="this seed alone, with a traceback")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--until-failure", action="store_true", help="stop at the first failure")
+    options = parser.parse_args()
+    started = time.monotonic()
+    if options.seed is not None:
+        run_seed(options.seed)
+        print(f"seed {options.seed}: passed")
+        return 0
+    if options.until_failure:
+        for seed in range(options.first, options.first + options.seeds):
+            run_seed(seed)
+        return 0
+    size = 50
+    end = options.first + options.seeds
+    blocks = [(at, min(size, end - at)) for at in range(options.first, end, size)]
+    totals, failures = run_many(blocks, options.jobs)
+    print(summary(totals.counts))
+    print(f"{len(failures)} of {options.seeds} seeds failed, {time.monotonic() - started:.0f} s")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""Campaign 12: plants one bug after the other and shows that the tests of the link find each.
+
+    .venv/bin/python tests/sim/mutants.py
+    .venv/bin/python tests/sim/mutants.py --only 7
+
+Works on a copy of the tree. A bug counts as found only if a simulated run or a test fails; one that
+does not apply or does not compile is an error of this script's table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent.parent
+SEEDS = 400
+TIMEOUT_S = 600
+TESTS = ("test_fault_simulation.py", "test_framing.py", "test_session.py", "test_training.py")
+
+
+class Mutant(NamedTuple):
+    """Text of a file that is replaced, once, by a bug."""
+
+    file: str
+    right: str
+    wrong: str
+
+
+LINK, TRAINER = "firmware/core/link.c", "firmware/core/trainer.c"
+COBS, CRC = "firmware/core/cobs.c", "firmware/core/crc32.c"
+KERNELS, STATE = "firmware/core/kernels_plain.c", "firmware/core/mlp_state.c"
+TRAIN, UPDATE = "firmware/core/mlp_train.c", "firmware/core/mlp_update.c"
+SESSION, FRAMING = "host/fixgrad/session.py", "host/fixgrad/framing.py"
+DEVICE, TRAINING = "host/fixgrad/device.py", "host/fixgrad/training.py"
+
+MUTANTS = (
+    # The four that random faults alone let through.
+    Mutant(TRAINER, "    t->run_id = 0;\n    t->missing = 0;\n    const int", "    const int"),
+    Mutant(TRAINER, "crc != bytes_u32(payload + COMMIT_AT_CRC)", "(crc & 0u) != 0"),
+    Mutant(
+        LINK,
+        "return crc32_update(0, frame, body) == bytes_u32(frame + body);",
+        "return (uint16_t)crc32_update(0, frame, body) == bytes_u16(frame + body);",
+    ),
+    Mutant(LINK, "session == 0 || session != l->trainer.session", "session == 0"),
+    # The device's link.
+    Mutant(
+        LINK,
+        "return crc32_update(0, frame, body) == bytes_u32(frame + body);",
+        "return crc32_update(0, frame, body) >> 16 == bytes_u32(frame + body) >> 16;",
+    ),
+    Mutant(
+        LINK,
+        "return crc32_update(0, frame, body) == bytes_u32(frame + body);",
+        "return crc32_update(0, frame, body) != 1u;",
+    ),
+    Mutant(LINK, "    l->mute = false;\n    const uint8_t", "    const uint8_t"),
+    Mutant(LINK, "            l->trainer.session = session;\n", ""),
+    Mutant(LINK, "reply_u32(&r, l->trainer.next);", "reply_u32(&r, 0);"),
+    Mutant(LINK, "reply_u32(&r, l->trainer.run_id);", "reply_u32(&r, 0xC0FFEEu);"),
+    Mutant(LINK, "reply_no_session(l, REASON_RUN);", "(void)0;"),
+    # The trainer.
+    Mutant(TRAINER, "if (pos == t->next) {", "if (pos <= t->next) {"),
+    Mutant(TRAINER, "if (pos == t->next) {", "if (pos >= t->next) {"),
+    Mutant(TRAINER, "        t->next++;\n", "        t->next += t->missing == 0 ? 2u : 1u;\n"),
+    Mutant(TRAINER, "        t->missing--;\n        t->next++;", "        t->next++;"),
+    Mutant(
+        TRAINER,
+        "    t->next = bytes_u32(payload + COMMIT_AT_NEXT);\n    t->missing = 0;",
+        "    t->missing = 0;",
+    ),
+    Mutant(TRAINER, "    if (run_id == t->run_id) {", "    if (t->run_id != 0) {"),
+    Mutant(
+        TRAINER,
+        "needs_run && t->run_id == 0",
+        "needs_run && t->run_id == 0 && !has_model(t)",
+    ),
+    Mutant(TRAINER, "for (uint32_t offset = pos; left > 0;", "for (uint32_t offset = 0; left > 0;"),
+    # Framing on the device.
+    Mutant(COBS, "    d->damaged = false;\n", ""),
+    Mutant(COBS, "whole = !d->damaged && d->left == 0", "whole = !d->damaged"),
+    Mutant(COBS, "        if (d->code != CODE_FULL) {", "        if (d->code > 1u) {"),
+    Mutant(COBS, "if (e->count == COBS_RUN_MAX) {", "if (e->count == COBS_RUN_MAX - 1u) {"),
+    Mutant(CRC, "0x1DB71064u", "0x1DB71065u"),
+    # State and arithmetic.
+    Mutant(STATE, "        offset = 0;\n", ""),
+    Mutant(STATE, "    m->size = 0;\n    m->collected = 0;\n", ""),
+    Mutant(STATE, "(uint16_t)(k % 2 ? word >> 16 : word)", "(uint16_t)word"),
+    Mutant(TRAIN, "    m->size = 0;\n    m->collected = 0;\n}", "    m->size = 0;\n}"),
+    Mutant(KERNELS, "(int32_t)(r >> (32u - s)), s);\n", "(int32_t)(r >> (33u - s)), s);\n"),
+    Mutant(
+        KERNELS,
+        "acc[j] = bias[j] + dot_u8(w, x, n);",
+        "acc[j] = bias[j] + dot_u8(w, x, n - 1u);",
+    ),
+    Mutant(KERNELS, "(int32_t)((r >> 8) & 255u), 8)", "(int32_t)((r >> 8) & 127u), 8)"),
+    Mutant(UPDATE, "*step % m->decay_every == m->decay_every - 1", "*step % m->decay_every == 0"),
+    # The host.
+    Mutant(SESSION, "if frame.session != self._identity:", "if False:"),
+    Mutant(SESSION, "pending.request.end > frame.pos:", "pending.request.pos >= frame.pos:"),
+    Mutant(
+        SESSION,
+        "        self._went_back = False\n        self._expiries = 0",
+        "        self._expiries = 0",
+    ),
+    Mutant(
+        SESSION,
+        "        self._cursor = 0\n        self._restart_pending = True",
+        "        self._restart_pending = True",
+    ),
+    Mutant(SESSION, "self._in_flight_bytes + len(data) > self._window_bytes", "False"),
+    Mutant(SESSION, "    return frame.pos == request.pos and (", "    return True or ("),
+    Mutant(SESSION, "self._identity = self._identity % 255 + 1", "self._identity = self._identity"),
+    Mutant(SESSION, "        self._expiries += 1\n        self.stats", "        self.stats"),
+    Mutant(FRAMING, "!= zlib.crc32(frame[:end])", "!= zlib.crc32(frame[:end]) and end > 60"),
+    Mutant(FRAMING, "        self._rest = rest[-RECEIVED_MAX:]", "        self._rest = b''"),
+    Mutant(DEVICE, "        if self.info.boot_id != boot_id:", "        if False:"),
+    Mutant(
+        DEVICE,
+        "            self._renew()\n            data, positions",
+        "            data, positions",
+    ),
+    Mutant(TRAINING, "info.run_id != self._run_id or ", ""),
+    Mutant(TRAINING, "info.next < self._checkpoint.position", "False"),
+    Mutant(TRAINING, "        self._position = info.next\n", ""),
+)  # fmt: skip
+
+
+class TableError(Exception):
+    """A mutant does not apply or does not compile."""
+
+
+def plant(mutant: Mutant, tree: Path) -> str:
+    """Put a bug into a tree; return the text that was there."""
+    path = tree / mutant.file
+    text = path.read_text()
+    if text.count(mutant.right) != 1:
+        raise TableError(f"{mutant.file} has {text.count(mutant.right)} times: {mutant.right!r}")
+    path.write_text(text.replace(mutant.right, mutant.wrong))
+    return text
+
+
+def is_found(tree: Path, seeds: int) -> str:
+    """Return what found the bug in a tree, or an empty string."""
+    environment = {**os.environ, "PYTHONPATH": str(tree / "host")}
+    commands = {
+        "campaign 7": ["tests/sim/campaign.py", "--seeds", str(seeds), "--until-failure"],
+        "tests": ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not whatever",
+                  *(f"tests/{name}" for name in TESTS)],
+    }  # fmt: skip
+    for name, arguments in commands.items():
+        try:
+            result = subprocess.run(
+                [sys.executable, *arguments], cwd=tree, env=environment, capture_output=True,
+                text=True, timeout=TIMEOUT_S,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return f"{name} (never ends)"
+        if "CalledProcessError" in result.stdout + result.stderr:
+            raise TableError(result.stderr[-2000:])
+        if result.returncode != 0:
+            return name
+    return ""
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--only", type=int, help="number of one mutant")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="simulated runs a mutant")
+    options = parser.parse_args()
+    survivors = 0
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder)
+        for name in ("firmware", "host", "tests"):
+            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", tree)
+        if is_found(tree, 20):
+            raise TableError("the tests fail without a bug")
+        for number, mutant in enumerate(MUTANTS):
+            if options.only not in (None, number):
+                continue
+            text = plant(mutant, tree)
+            by = is_found(tree, options.seeds)
+            (tree / mutant.file).write_text(text)
+            survivors += not by
+            what = " ".join(mutant.wrong.split()) or "(removed) " + " ".join(mutant.right.split())
+            print(f"{number:2} {by or 'SURVIVED':22} {mutant.file}: {what}", flush=True)
+    print(f"{survivors} of {len(MUTANTS)} survived")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""The shipping device as a library, observed by tests/sim/device.c."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+CORE = ROOT / "firmware" / "core"
+KINDS = (
+    "wrong sample", "wrong state before", "wrong state after", "beyond the end", "guard broken",
+)  # fmt: skip
+ANSWERS_MAX = 1 << 20
+
+
+class _Expected(ctypes.Structure):
+    _fields_ = [
+        ("run_id", ctypes.c_uint32),
+        ("count", ctypes.c_uint32),
+        ("rows", ctypes.c_void_p),
+        ("row_bytes", ctypes.c_uint32),
+        ("completed", ctypes.c_void_p),
+        ("states", ctypes.c_void_p),
+        ("state_bytes", ctypes.c_uint32),
+    ]
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What an independent model says of a run.
+
+    Attributes:
+        run_id: identity of the run.
+        rows: uint8 [count, sample bytes], the sample of every position.
+        completed: uint32 [count + 1], steps done before a position.
+        states: uint8 [steps + 1, state bytes], STATE after so many steps.
+    """
+
+    run_id: int
+    rows: NDArray[np.uint8]
+    completed: NDArray[np.uint32]
+    states: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Status:
+    """applied: samples of the observed run; violations: kind -> (count, first position)."""
+
+    applied: int
+    session: int
+    run_id: int
+    next: int
+    violations: dict[str, tuple[int, int]]
+
+
+@functools.cache
+def library(flags: tuple[str, ...] = ("-O2",)) -> ctypes.CDLL:
+    """Compile and load the device."""
+    sources = [*sorted(CORE.glob("*.c")), HERE / "device.c", HERE / "window.c"]
+    command = [
+        "cc", "-std=c11", "-Wall", "-Wextra", "-Werror", *flags, "-shared", "-fPIC",
+        "-Wl,--wrap=mlp_put_sample", f"-I{HERE}", f"-I{CORE}", *map(str, sources),
+    ]  # fmt: skip
+    key = hashlib.sha256("\0".join(command).encode())
+    for path in [*sources, *sorted([*CORE.glob("*.h"), *HERE.glob("*.h")])]:
+        key.update(path.read_bytes())
+    target = ROOT / "build" / "tests" / key.hexdigest()[:16] / "device.so"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_suffix(f".{os.getpid()}")
+        subprocess.run([*command, "-o", str(temporary)], check=True)
+        temporary.replace(target)
+    device = ctypes.CDLL(str(target))
+    device.sim_receive.restype = ctypes.c_size_t
+    return device
+
+
+class SimulatedDevice:
+    """One device; all share the library's memory, so only the last one booted lives."""
+
+    def __init__(self, window_bytes: int, flags: tuple[str, ...] = ("-O2",)) -> None:
+        self._library = library(flags)
+        self._library.sim_set_window(ctypes.c_uint16(window_bytes))
+        self._answers = ctypes.create_string_buffer(ANSWERS_MAX)
+        self._boots = 0
+        self._kept: object = None
+        self.boot(0)
+
+    def boot(self, fill: int) -> None:
+        """Start, with another boot id and memory full of `fill`."""
+        self._boots += 1
+        self._library.sim_boot(ctypes.c_uint32(self._boots), ctypes.c_uint8(fill))
+
+    def expect(self, expectation: Expectation) -> None:
+        """Observe a run from now on."""
+        e = expectation
+        self._kept = e
+        self._library.sim_expect(
+            ctypes.byref(
+                _Expected(
+                    e.run_id, len(e.rows), e.rows.ctypes.data, e.rows.shape[1],
+                    e.completed.ctypes.data, e.states.ctypes.data, e.states.shape[1],
+                )
+            )
+        )  # fmt: skip
+
+    def receive(self, data: bytes) -> bytes:
+        """Give received bytes; return the answers."""
+        count = self._library.sim_receive(data, len(data), self._answers, ANSWERS_MAX)
+        return ctypes.string_at(self._answers, count)
+
+    def status(self) -> Status:
+        """Return what was observed."""
+        words = (ctypes.c_uint32 * (4 + 2 * len(KINDS)))()
+        self._library.sim_status(words)
+        pairs = zip(words[4::2], words[5::2], strict=True)
+        violations = {kind: pair for kind, pair in zip(KINDS, pairs, strict=True) if pair[0]}
+        return Status(words[0], words[1], words[2], words[3], violations)
