@@ -67,7 +67,8 @@ class Row:
     @property
     def within_spread(self) -> bool:
         """Whether the mean lies within a standard deviation of float's, or above."""
-        return float(np.mean(self.integers)) >= np.mean(self.floats) - np.std(self.floats, ddof=1)
+        least = np.mean(self.floats) - np.std(self.floats, ddof=1)
+        return bool(np.mean(self.integers) >= least)
 
     def markdown(self) -> str:
         """Return the line of the table."""
