@@ -287,6 +287,7 @@ def test_error_status_is_handed_over_with_its_position() -> None:
     frame = encode_frame(Message.DATA_ACK, link.device.session, 40, data_ack(Status.BAD_SAMPLE))
     (answer,) = link.session.receive(frame, link.now)
     assert (answer.pos, answer.payload[0]) == (40, Status.BAD_SAMPLE)
+    assert not link.session.done, "the frame was applied in part"
 
 
 def test_device_reset_in_mid_stream_is_a_lost_session() -> None:
