@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,22 +154,15 @@ def _float_outputs(prepared: PreparedRun, z: np.ndarray) -> Outputs:
     return Outputs(None, None, form.decode(p))
 
 
-def table(rows: Iterable[Row]) -> str:
-    """Return rows as Markdown."""
-    return "\n".join((*_HEAD, *(row.markdown() for row in rows)))
-
-
 def write_table(rows: list[Row], path: Path = TABLE) -> None:
     """Replace the table between the marks in a file; rows that were not run stay."""
     text = path.read_text("utf-8")
     head, rest = text.split(BEGIN)
     old, tail = rest.split(END)
-    ran = {f"| [{row.name}]" for row in rows}
-    kept = [
-        line for line in old.splitlines()
-        if line.startswith("| [") and not any(line.startswith(name) for name in ran)
-    ]
-    body = "\n".join((table(rows), *kept))
+    lines = {line.split("[")[1].split("]")[0]: line for line in old.splitlines()
+             if line.startswith("| [")}
+    lines |= {row.name: row.markdown() for row in rows}
+    body = "\n".join([*_HEAD, *(lines[name] for name in (*NAMES, "mnist") if name in lines)])
     path.write_text(f"{head}{BEGIN}\n{body}\n{END}{tail}", "utf-8")
 
 

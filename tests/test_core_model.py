@@ -51,7 +51,7 @@ BAD_FIELDS = [
     ("width", 1, 0),
     ("width", 1, 65),
     ("activation", 0, 0),
-    ("activation", 0, 5),
+    ("activation", 0, 6),
     ("activation", 1, 1),
     ("activation_bits", 0, 3),
     ("activation_bits", 0, 16),

@@ -174,6 +174,23 @@ def test_damaged_frame_is_repeated_at_once() -> None:
     assert link.session.stats.go_backs == 1
 
 
+def test_every_damaged_frame_is_repeated_at_once_when_there_was_progress() -> None:
+    link = open_link(270)
+    link.session.begin(data_requests(STREAM[:400], 200), link.now)
+    for done in (0, 200):
+        wire = bytearray(link.session.outgoing(link.now))
+        wire[20] ^= 0x40
+        link.ring += wire
+        link.work()
+        link.deliver()
+        assert link.device.applied == STREAM[:done]
+        assert link.send().startswith(b"\0")
+        link.work()
+        link.deliver()
+    assert link.device.applied == STREAM[:400]
+    assert (link.session.stats.go_backs, link.session.stats.expiries) == (2, 0)
+
+
 def test_lost_acknowledgement_is_covered_by_the_next_one() -> None:
     link = open_link(1000)
     link.session.begin(data_requests(STREAM[:300], 100), link.now)

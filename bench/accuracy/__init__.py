@@ -1,0 +1,1 @@
+"""Accuracy of the fixed-point core beside float32: same initial weights, same order of samples."""
