@@ -174,6 +174,23 @@ def test_damaged_frame_is_repeated_at_once() -> None:
     assert link.session.stats.go_backs == 1
 
 
+def test_every_damaged_frame_is_repeated_at_once_when_there_was_progress() -> None:
+    link = open_link(270)
+    link.session.begin(data_requests(STREAM[:400], 200), link.now)
+    for done in (0, 200):
+        wire = bytearray(link.session.outgoing(link.now))
+        wire[20] ^= 0x40
+        link.ring += wire
+        link.work()
+        link.deliver()
+        assert link.device.applied == STREAM[:done]
+        assert link.send().startswith(b"\0")
+        link.work()
+        link.deliver()
+    assert link.device.applied == STREAM[:400]
+    assert (link.session.stats.go_backs, link.session.stats.expiries) == (2, 0)
+
+
 def test_lost_acknowledgement_is_covered_by_the_next_one() -> None:
     link = open_link(1000)
     link.session.begin(data_requests(STREAM[:300], 100), link.now)
@@ -287,6 +304,7 @@ def test_error_status_is_handed_over_with_its_position() -> None:
     frame = encode_frame(Message.DATA_ACK, link.device.session, 40, data_ack(Status.BAD_SAMPLE))
     (answer,) = link.session.receive(frame, link.now)
     assert (answer.pos, answer.payload[0]) == (40, Status.BAD_SAMPLE)
+    assert not link.session.done, "the frame was applied in part"
 
 
 def test_device_reset_in_mid_stream_is_a_lost_session() -> None:

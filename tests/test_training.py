@@ -205,3 +205,16 @@ def test_a_vanished_port_is_waited_for_and_the_run_goes_on(
 def test_a_port_that_stays_away_is_given_up(samples: Samples, patience: Patience | None) -> None:
     with pytest.raises(PortError, match="vanished"):
         unplugged(samples, 7, patience)
+
+
+def test_a_board_that_stands_before_the_checkpoint_is_loaded_with_it(
+    port: Serial, samples: Samples, undisturbed: EpochDone
+) -> None:
+    device = Device(port, "sim")
+    events = start(device, samples, beginning())
+    ahead = next(e.checkpoint for e in events if isinstance(e, EpochDone))
+    device.load(CONFIG, beginning().state, RUN_ID, 0)
+    resumed = list(start(Device(port, "sim"), samples, ahead, adopt=True))
+    positions = [e.position for e in resumed if isinstance(e, Advanced)]
+    assert min(positions) > SAMPLES
+    assert_equal(final(resumed), undisturbed)

@@ -1,7 +1,7 @@
 """Campaign 12: plants one bug after the other and shows that the tests of the link find each.
 
     .venv/bin/python tests/sim/mutants.py
-    .venv/bin/python tests/sim/mutants.py --only 7
+    .venv/bin/python tests/sim/mutants.py --only 7 12
 
 Works on a copy of the tree. A bug counts as found only if a simulated run or a test fails; one that
 does not apply or does not compile is an error of this script's table.
@@ -172,7 +172,7 @@ def is_found(tree: Path, seeds: int) -> str:
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--only", type=int, help="number of one mutant")
+    parser.add_argument("--only", type=int, nargs="+", help="numbers of some mutants")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="simulated runs a mutant")
     options = parser.parse_args()
     survivors = 0
@@ -184,7 +184,7 @@ def main() -> int:
         if is_found(tree, 20):
             raise TableError("the tests fail without a bug")
         for number, mutant in enumerate(MUTANTS):
-            if options.only not in (None, number):
+            if options.only and number not in options.only:
                 continue
             text = plant(mutant, tree)
             by = is_found(tree, options.seeds)

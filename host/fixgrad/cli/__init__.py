@@ -21,6 +21,8 @@ _COMMANDS = {
     "boards": "fixgrad.cli.places:boards",
     "ports": "fixgrad.cli.places:ports",
     "demo": "fixgrad.cli.demo:demo",
+    "proxy": "fixgrad.cli.proxy:proxy",
+    "decode": "fixgrad.cli.decode:decode",
 }
 
 
