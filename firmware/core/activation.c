@@ -58,10 +58,11 @@ static void squash(const activation_t *activation, const int32_t *acc, uint32_t 
     }
 }
 
-void activation_forward(const activation_t *activation, const int32_t *acc, uint32_t count,
-                        int32_t acc_exponent, int32_t out_exponent, void *row,
+void activation_forward(const activation_t *activation, const int32_t *acc, uint32_t first,
+                        uint32_t count, int32_t acc_exponent, int32_t out_exponent, void *row,
                         activation_stats_t *stats)
 {
+    row = (uint8_t *)row + (activation->format == INPUT_U8 ? first : 2u * first);
     if (activation->kind == ACTIVATION_RELU || activation->kind == ACTIVATION_LEAKY) {
         rectify(activation, acc, count, out_exponent - acc_exponent, row, stats);
     } else {
@@ -81,25 +82,26 @@ static int32_t slope_q15(const activation_t *activation, int32_t a)
 
 /* Range: the mantissas of NORM(e, 15) are below 2^15, times a slope of at most 2^15: 2^30. */
 static int32_t multiply_by_slope(const activation_t *activation, const void *row, uint32_t count,
-                                 int32_t *error)
+                                 norm_vector_t error)
 {
     const int32_t shift = norm_shift(error, count, 15);
     for (uint32_t i = 0; i < count; i++) {
-        error[i] = norm_mantissa(error[i], shift, 15) *
-                   slope_q15(activation, load(activation, row, i));
+        int32_t *e = norm_element(error, i);
+        *e = norm_mantissa(*e, shift, 15) * slope_q15(activation, load(activation, row, i));
     }
     return shift - 15;
 }
 
 int32_t activation_backward(const activation_t *activation, const void *row, uint32_t count,
-                            int32_t *error)
+                            norm_vector_t error)
 {
     if (activation->kind == ACTIVATION_SIGMOID || activation->kind == ACTIVATION_TANH) {
         return multiply_by_slope(activation, row, count, error);
     }
     for (uint32_t i = 0; i < count; i++) {
         if (load(activation, row, i) <= 0) {
-            error[i] = activation->kind == ACTIVATION_LEAKY ? fixed_floor(error[i], 3) : 0;
+            int32_t *e = norm_element(error, i);
+            *e = activation->kind == ACTIVATION_LEAKY ? fixed_floor(*e, 3) : 0;
         }
     }
     return 0;

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "norm.h"
+
 typedef struct {
     uint8_t kind;   /* ACTIVATION_RELU .. ACTIVATION_TANH */
     uint8_t bits;   /* ab, 4..15: mantissas are at most 2^ab - 1 */
@@ -19,14 +21,15 @@ typedef struct {
 /* Storage of a row: unsigned bytes where no mantissa is negative and all fit. */
 uint8_t activation_format(uint8_t kind, uint8_t bits);
 
-/* a = f(acc); acc_exponent: e of acc; out_exponent: eX of the row. */
-void activation_forward(const activation_t *activation, const int32_t *acc, uint32_t count,
-                        int32_t acc_exponent, int32_t out_exponent, void *row,
+/* a = f(acc) into elements first .. first + count - 1 of a row; acc_exponent: e of acc;
+ * out_exponent: eX of the row. */
+void activation_forward(const activation_t *activation, const int32_t *acc, uint32_t first,
+                        uint32_t count, int32_t acc_exponent, int32_t out_exponent, void *row,
                         activation_stats_t *stats);
 
 /* Multiplies the error by f' at the activations `row`, in place. |error| < 2^31 - 1.
  * Returns what to add to the error's exponent. */
 int32_t activation_backward(const activation_t *activation, const void *row, uint32_t count,
-                            int32_t *error);
+                            norm_vector_t error);
 
 #endif
