@@ -15,16 +15,9 @@
 #include <stdint.h>
 
 /* Which file implements them. KERNELS_DEFINITION forces plain C on any target. */
-#if defined(KERNELS_DEFINITION)
-#define KERNELS_PLAIN 1
-#elif defined(__ARM_FEATURE_MVE)
-#define KERNELS_MVE 1
-#elif defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
+#if !defined(KERNELS_DEFINITION) && defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && \
+    !defined(__ARM_FEATURE_MVE)
 #define KERNELS_DSP 1
-#elif defined(__ARM_ARCH_7M__)
-#define KERNELS_MLA 1
-#elif defined(__ARM_ARCH_6M__)
-#define KERNELS_MUL 1
 #else
 #define KERNELS_PLAIN 1
 #endif

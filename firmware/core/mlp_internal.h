@@ -195,6 +195,12 @@ int32_t *mlp_forward_logits(const mlp_t *m, uint32_t b, uint32_t lanes);
 void mlp_backward_output(const mlp_t *m, uint32_t b, int32_t *error, int32_t exponent);
 void mlp_backward_hidden(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes);
 
+/* The parts of a step on the collected batch: hidden layer l forward, with amx and asat; the last
+ * layer, its loss and its deltas; the deltas of layer l carried to the layer below. */
+void mlp_forward_layer(mlp_t *m, uint32_t l);
+void mlp_lose_batch(mlp_t *m);
+void mlp_backward_layer(mlp_t *m, uint32_t l);
+
 /* Update (section 6) of layer l from the deltas of `count` samples. */
 void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count);
 

@@ -105,21 +105,17 @@ static uint32_t lanes_at(const mlp_t *m, uint32_t b)
     return m->size - b < KERNELS_LANES ? m->size - b : KERNELS_LANES;
 }
 
-/* Forward through the hidden layers, with amx and asat. */
-static void forward_batch(mlp_t *m)
+void mlp_forward_layer(mlp_t *m, uint32_t l)
 {
-    for (uint32_t l = 0; l + 1 < m->layer_count; l++) {
-        activation_stats_t stats = {0, 0};
-        for (uint32_t b = 0; b < m->size; b += KERNELS_LANES) {
-            mlp_forward_hidden(m, l, b, lanes_at(m, b), &stats);
-        }
-        mlp_layer(m, l)->largest = stats.largest;
-        m->counters.asat += stats.saturated;
+    activation_stats_t stats = {0, 0};
+    for (uint32_t b = 0; b < m->size; b += KERNELS_LANES) {
+        mlp_forward_hidden(m, l, b, lanes_at(m, b), &stats);
     }
+    mlp_layer(m, l)->largest = stats.largest;
+    m->counters.asat += stats.saturated;
 }
 
-/* Last layer, loss, and the deltas of the last layer. */
-static void lose_batch(mlp_t *m)
+void mlp_lose_batch(mlp_t *m)
 {
     const uint32_t row = mlp_even(mlp_outputs(m));
     uint32_t loss = 0;
@@ -135,15 +131,22 @@ static void lose_batch(mlp_t *m)
     m->counters.loss_sum += loss;
 }
 
+void mlp_backward_layer(mlp_t *m, uint32_t l)
+{
+    for (uint32_t b = 0; b < m->size; b += KERNELS_LANES) {
+        mlp_backward_hidden(m, l, b, lanes_at(m, b));
+    }
+}
+
 /* One training step on the collected batch. */
 static void run_step(mlp_t *m)
 {
-    forward_batch(m);
-    lose_batch(m);
+    for (uint32_t l = 0; l + 1u < m->layer_count; l++) {
+        mlp_forward_layer(m, l);
+    }
+    mlp_lose_batch(m);
     for (uint32_t l = m->layer_count - 1u; l > 0; l--) {
-        for (uint32_t b = 0; b < m->size; b += KERNELS_LANES) {
-            mlp_backward_hidden(m, l, b, lanes_at(m, b));
-        }
+        mlp_backward_layer(m, l);
     }
     for (uint32_t l = 0; l < m->layer_count; l++) {
         mlp_update_layer(m, l, m->size);
