@@ -14,8 +14,8 @@ typedef struct {
 
 /* Telemetry of ReLU and leaky; sigmoid and tanh leave it alone. */
 typedef struct {
-    uint32_t largest;   /* amx: largest |v| before the clamp */
-    uint32_t saturated; /* asat: values that the clamp changed */
+    uint32_t magnitudes; /* all |v| before the clamp, or-ed: as many bits as amx, the largest */
+    uint32_t saturated;  /* asat: values that the clamp changed */
 } activation_stats_t;
 
 /* Storage of a row: unsigned bytes where no mantissa is negative and all fit. */

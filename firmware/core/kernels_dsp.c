@@ -6,6 +6,7 @@
  *   gradient   [pair of samples][4 inputs]           (x of b, x of b + 1)
  *   weights    [2 outputs][pair of inputs][2]        (w_i, w_i+1), see kernels_index()
  * gcc keeps at most six of the eight sums in registers; hence assembly. */
+#pragma GCC optimize("O2")
 #include "kernels.h"
 
 #ifdef KERNELS_DSP

@@ -1,10 +1,33 @@
+#pragma GCC optimize("O2")
 #include "fixed.h"
 #include "mlp_internal.h"
 #include "norm.h"
 #include "protocol.h"
 
-/* d = NORM(e, db), ed = exponent + sh, md = max|m|. Section 5. A lane's sums may lie in the tiles
- * that get its deltas, in front of them: each pair is read before its place is written.
+/* Mantissas of all pairs but an unpaired last one, where no clamp changes any.
+ * RN(v, shift) by two shifts: |v| may be as large as 2^31 - 2. */
+static void store_plain(int16_t *delta, uint32_t step, uint32_t pairs, norm_vector_t error,
+                        uint32_t shift)
+{
+    const int32_t *pair = error.at;
+    if (shift == 0) {
+        for (; pairs > 0; pairs--, pair += error.step, delta += step) {
+            const int32_t even = pair[0], odd = pair[1];
+            delta[0] = (int16_t)even;
+            delta[1] = (int16_t)odd;
+        }
+        return;
+    }
+    for (; pairs > 0; pairs--, pair += error.step, delta += step) {
+        const int32_t even = fixed_floor(pair[0], shift - 1u), odd = fixed_floor(pair[1], shift - 1u);
+        delta[0] = (int16_t)fixed_floor(even + 1, 1);
+        delta[1] = (int16_t)fixed_floor(odd + 1, 1);
+    }
+}
+
+/* d = NORM(e, db), ed = exponent + sh, md = max|m|. Section 5. Mantissas are monotonous in e, so
+ * the extremes of e make the largest one. A lane's sums may lie in the tiles that get its deltas,
+ * in front of them: each pair is read before its place is written.
  * Range: |e| < 2^31 - 1 (section 2, budget 2; output errors are at most 2^28). The exponent is a
  * sum of at most 255 layers' eW (-32..31) and of shifts below 32: it fits int16. */
 static void normalise(const mlp_t *m, uint32_t l, uint32_t b, norm_vector_t error,
@@ -13,21 +36,25 @@ static void normalise(const mlp_t *m, uint32_t l, uint32_t b, norm_vector_t erro
     const mlp_layer_t *layer = mlp_layer(m, l);
     const uint32_t outputs = layer->outputs;
     const int32_t bits = layer->delta_bits;
-    const int32_t shift = norm_shift(error, outputs, bits);
     const uint32_t step = 8u * mlp_quads(m);
     int16_t *delta = mlp_delta(m, layer) + kernels_delta_index(mlp_quads(m), b, 0);
-    const int32_t *pair = error.at;
-    uint32_t largest = 0;
-    for (uint32_t j = 0; j < outputs; j += 2u, pair += error.step, delta += step) {
-        const int32_t even = norm_mantissa(pair[0], shift, bits);
-        const int32_t odd = j + 1u < outputs ? norm_mantissa(pair[1], shift, bits) : 0;
-        const uint32_t even_magnitude = fixed_abs(even), odd_magnitude = fixed_abs(odd);
-        largest = even_magnitude > largest ? even_magnitude : largest;
-        largest = odd_magnitude > largest ? odd_magnitude : largest;
-        delta[0] = (int16_t)even;
-        delta[1] = (int16_t)odd;
+    const norm_range_t range = norm_range(error, outputs);
+    const int32_t shift = norm_shift(range, bits);
+    const int32_t high = norm_mantissa(range.high, shift, bits);
+    const int32_t low = -norm_mantissa(range.low, shift, bits);
+    uint32_t pairs = 0;
+    if (fixed_round(range.high, shift) == high && -fixed_round(range.low, shift) == low) {
+        pairs = outputs / 2u;
+        store_plain(delta, step, pairs, error, (uint32_t)shift);
     }
-    *mlp_scale(m, l, b) = (mlp_scale_t){(int16_t)(exponent + shift), (uint16_t)largest};
+    for (uint32_t j = 2u * pairs; j < outputs; j += 2u) {
+        const int32_t even = *norm_element(error, j);
+        const int32_t odd = j + 1u < outputs ? *norm_element(error, j + 1u) : 0;
+        delta[j / 2u * step] = (int16_t)norm_mantissa(even, shift, bits);
+        delta[j / 2u * step + 1u] = (int16_t)norm_mantissa(odd, shift, bits);
+    }
+    *mlp_scale(m, l, b) = (mlp_scale_t){(int16_t)(exponent + shift),
+                                        (uint16_t)(high > low ? high : low)};
 }
 
 /* Clipping to a power-of-two norm: ed + blen(md) is at most `clip`. */

@@ -13,7 +13,7 @@ typedef struct {
     uint32_t parameters; /* W, b and with momentum V, Vb */
     uint32_t rows;       /* x_l, [batch][inputs] in `format` */
     uint32_t deltas;     /* d_l, tiles of kernels.h */
-    uint32_t largest;    /* amx of the rows it makes, in the running step */
+    uint32_t magnitudes; /* of the rows it makes in the running step: as many bits as amx */
     uint16_t inputs, outputs;
     uint8_t format;      /* storage of x_l */
     uint8_t activation;  /* of the rows it makes; ACTIVATION_LINEAR for the last layer */

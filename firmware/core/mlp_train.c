@@ -111,7 +111,7 @@ void mlp_forward_layer(mlp_t *m, uint32_t l)
     for (uint32_t b = 0; b < m->size; b += KERNELS_LANES) {
         mlp_forward_hidden(m, l, b, lanes_at(m, b), &stats);
     }
-    mlp_layer(m, l)->largest = stats.largest;
+    mlp_layer(m, l)->magnitudes = stats.magnitudes;
     m->counters.asat += stats.saturated;
 }
 

@@ -17,19 +17,30 @@ static inline int32_t *norm_element(norm_vector_t v, uint32_t i)
     return v.at + i / 2u * v.step + i % 2u;
 }
 
-/* sh = max(0, blen(max|v|) - bits); the bits of all magnitudes together are as many as those of
- * the largest. */
-static inline int32_t norm_shift(norm_vector_t v, uint32_t count, int32_t bits)
+/* Smallest and largest of the values and 0. */
+typedef struct {
+    int32_t low, high;
+} norm_range_t;
+
+static inline norm_range_t norm_range(norm_vector_t v, uint32_t count)
 {
     const int32_t *pair = v.at;
-    uint32_t magnitudes = 0;
-    for (uint32_t i = 0; i + 1u < count; i += 2u, pair += v.step) {
-        magnitudes |= fixed_abs(pair[0]) | fixed_abs(pair[1]);
+    norm_range_t range = {0, 0};
+    for (uint32_t i = 0; i < count; i += 2u, pair += v.step) {
+        const int32_t a = pair[0], b = i + 1u < count ? pair[1] : 0;
+        range.high = a > range.high ? a : range.high;
+        range.low = a < range.low ? a : range.low;
+        range.high = b > range.high ? b : range.high;
+        range.low = b < range.low ? b : range.low;
     }
-    if (count % 2u != 0) {
-        magnitudes |= fixed_abs(pair[0]);
-    }
-    const int32_t excess = fixed_bits(magnitudes) - bits;
+    return range;
+}
+
+/* sh = max(0, blen(max|v|) - bits). */
+static inline int32_t norm_shift(norm_range_t range, int32_t bits)
+{
+    const uint32_t low = fixed_abs(range.low), high = (uint32_t)range.high;
+    const int32_t excess = fixed_bits(low > high ? low : high) - bits;
     return excess > 0 ? excess : 0;
 }
 
