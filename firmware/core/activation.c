@@ -115,7 +115,10 @@ static int32_t slope_q15(const activation_t *activation, int32_t a)
 static int32_t multiply_by_slope(const activation_t *activation, const void *row, uint32_t count,
                                  norm_vector_t error)
 {
-    const int32_t shift = norm_shift(norm_range(error, count), 15);
+    if (count % 2u != 0) {
+        *norm_element(error, count) = 0;
+    }
+    const int32_t shift = norm_shift(error, (count + 1u) / 2u, 15);
     for (uint32_t i = 0; i < count; i++) {
         int32_t *e = norm_element(error, i);
         *e = norm_mantissa(*e, shift, 15) * slope_q15(activation, load(activation, row, i));

@@ -5,6 +5,10 @@
 
 #include <stdint.h>
 
+#ifdef __ARM_FEATURE_SAT
+#include <arm_acle.h>
+#endif
+
 _Static_assert((-3 >> 1) == -2, "a signed right shift must be arithmetic");
 
 /* floor(v / 2^s), 0 <= s <= 31. */
@@ -16,12 +20,23 @@ static inline int32_t fixed_floor(int32_t v, uint32_t s)
 /* |v| for every v; 2^31 for the smallest. */
 static inline uint32_t fixed_abs(int32_t v)
 {
-    return v < 0 ? 0u - (uint32_t)v : (uint32_t)v;
+    const uint32_t sign = (uint32_t)(v >> 31);
+    return ((uint32_t)v ^ sign) - sign;
 }
 
 static inline int32_t fixed_clamp(int32_t v, int32_t low, int32_t high)
 {
     return v < low ? low : v > high ? high : v;
+}
+
+/* v clamped to 16 bits. */
+static inline int32_t fixed_saturate16(int32_t v)
+{
+#ifdef __ARM_FEATURE_SAT
+    return __ssat(v, 16);
+#else
+    return fixed_clamp(v, INT16_MIN, INT16_MAX);
+#endif
 }
 
 /* blen(u): number of bits of u, 0 for 0. */

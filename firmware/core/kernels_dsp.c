@@ -6,7 +6,7 @@
  *   gradient   [pair of samples][4 inputs]           (x of b, x of b + 1)
  *   weights    [2 outputs][pair of inputs][2]        (w_i, w_i+1), see kernels_index()
  * gcc keeps at most six of the eight sums in registers; hence assembly. */
-#pragma GCC optimize("O2")
+#pragma GCC optimize("O3")
 #include "kernels.h"
 
 #ifdef KERNELS_DSP
@@ -38,7 +38,7 @@ __asm__(
 "    .endm\n"
 
 /* Eight steps a turn, entered where the first turn has to begin: 44 bytes a step. */
-"    .macro dsp_turns end\n"
+"    .macro dsp_turn\n"
 "    .balign 4\n"
 "1:\n"
 "    .set dsp_step, 0\n"
@@ -46,6 +46,9 @@ __asm__(
 "    dsp_terms dsp_step\n"
 "    .set dsp_step, dsp_step+1\n"
 "    .endr\n"
+"    .endm\n"
+"    .macro dsp_turns end\n"
+"    dsp_turn\n"
 "    ldr     r10, [sp, #\\end]\n"
 "    adds    r0, #128\n"
 "    adds    r1, #64\n"
@@ -164,10 +167,24 @@ __asm__(
 "    pop     {r4-r11, pc}\n"
 "    .size dsp_backward, .-dsp_backward\n"
 
+/* u: the sums shifted right by r10. */
+"    .macro dsp_shift\n"
+"    asrs    r2, r10\n"
+"    asrs    r3, r10\n"
+"    asrs    r4, r10\n"
+"    asrs    r5, r10\n"
+"    asrs    r6, r10\n"
+"    asrs    r7, r10\n"
+"    asr     r8, r8, r10\n"
+"    asr     r9, r9, r10\n"
+"    .endm\n"
+
 /* The end of a block of weights whose steps are in r2..r9: w - u for two rows of four, saturated
  * to `bits` bits (sticky flag Q), then the next pair of rows. */
 "    .macro dsp_step_end bits\n"
 "dsp_step_end_\\bits:\n"
+"    dsp_shift\n"
+"dsp_step_kept_\\bits:\n"
 "    ldrd    lr, r12, [sp, #44]\n"
 "    pkhbt   r2, r2, r4, lsl #16\n"
 "    pkhbt   r3, r3, r5, lsl #16\n"
@@ -192,30 +209,32 @@ __asm__(
 "    b       dsp_update_end\n"
 "    .endm\n"
 
-/* Continues where r11 says: at the end for 8 .. 15 bits, or at the clamp of the steps. */
-"    .macro dsp_dispatch label\n"
+/* Continues where r11 says: at `name` for 8 .. 15 bits; 8: at the clamp of the steps; 9: at the
+ * next turn. */
+"    .macro dsp_dispatch name, label\n"
 "    tbh     [pc, r11, lsl #1]\n"
 "\\label:\n"
 "    .irp    bits, 8, 9, 10, 11, 12, 13, 14, 15\n"
-"    .short  (dsp_step_end_\\bits-\\label\\()b)/2\n"
+"    .short  (\\name\\()_\\bits-\\label\\()b)/2\n"
 "    .endr\n"
 "    .short  (dsp_step_clamp-\\label\\()b)/2\n"
+"    .short  (dsp_step_turn-\\label\\()b)/2\n"
 "    .endm\n"
 
 /* dsp_update(r0 = dsp_update_t, r1 = turned tiles): four inputs of all pairs of rows. A sum starts
- * with the random part of its weight. Frame: the record, then [72] end of the tiles. */
+ * with the random part of its weight. Frame: the record. */
 "    .balign 4\n"
 "    .global dsp_update\n"
 "    .thumb_func\n"
 "    .type dsp_update, %function\n"
 "dsp_update:\n"
 "    push    {r4-r11, lr}\n"
-"    sub     sp, #76\n"
+"    sub     sp, #84\n"
 "    mov     lr, sp\n"
 "    ldm     r0!, {r2-r12}\n"
 "    stm     lr!, {r2-r12}\n"
-"    ldm     r0!, {r2-r8}\n"
-"    stm     lr!, {r2-r8}\n"
+"    ldm     r0!, {r2-r10}\n"
+"    stm     lr!, {r2-r10}\n"
 "    adr     r10, 1f\n"
 "    ldr     r11, [sp, #32]\n"
 "    add     r10, r10, r11\n"
@@ -244,23 +263,20 @@ __asm__(
 "    mla     r11, r11, r12, lr\n"
 "    strd    r10, r11, [sp, #4]\n"
 "    ldrd    r0, r12, [sp, #28]\n"
-"    ldrd    r10, r11, [sp, #36]\n"
-"    add     r10, r10, r1\n"
-"    sub     r1, r1, r11\n"
-"    str     r10, [sp, #72]\n"
 "    bx      r12\n"
-"    dsp_turns 72\n"
+"    dsp_turn\n"
 "    ldrd    r10, r11, [sp, #60]\n"
-"    asrs    r2, r10\n"
-"    asrs    r3, r10\n"
-"    asrs    r4, r10\n"
-"    asrs    r5, r10\n"
-"    asrs    r6, r10\n"
-"    asrs    r7, r10\n"
-"    asr     r8, r8, r10\n"
-"    asr     r9, r9, r10\n"
-"    dsp_dispatch 3\n"
+"    dsp_dispatch dsp_step_end, 3\n"
+"dsp_step_turn:\n"
+"    adds    r0, #128\n"
+"    adds    r1, #64\n"
+"    ldr     r12, [sp, #76]\n"
+"    cmp     r0, r12\n"
+"    bne     1b\n"
+"    ldr     r11, [sp, #72]\n"
+"    dsp_dispatch dsp_step_end, 5\n"
 "dsp_step_clamp:\n"
+"    dsp_shift\n"
 "    ssat    r2, #15, r2\n"
 "    ssat    r3, #15, r3\n"
 "    ssat    r4, #15, r4\n"
@@ -270,7 +286,7 @@ __asm__(
 "    ssat    r8, #15, r8\n"
 "    ssat    r9, #15, r9\n"
 "    ldr     r11, [sp, #68]\n"
-"    dsp_dispatch 4\n"
+"    dsp_dispatch dsp_step_kept, 4\n"
 "    dsp_step_end 15\n"
 "    dsp_step_end 14\n"
 "    dsp_step_end 13\n"
@@ -280,7 +296,7 @@ __asm__(
 "    dsp_step_end 9\n"
 "    dsp_step_end 8\n"
 "dsp_update_end:\n"
-"    add     sp, #76\n"
+"    add     sp, #84\n"
 "    pop     {r4-r11, pc}\n"
 "    .size dsp_update, .-dsp_update\n"
 );
@@ -539,20 +555,22 @@ typedef struct {
     random_jump_t next_rows;   /* from behind the block to in front of the next rows' */
     const uint32_t *x;         /* packed inputs, in front by the steps left out */
     uint32_t entry;            /* bytes of code to skip */
-    uint32_t tile_bytes;       /* of a pair of rows */
-    uint32_t tile_left_out;
+    uint32_t unused[2];
     int16_t *w;
     uint32_t w_bytes;          /* from one pair of rows to the next */
     const int16_t *w_end;
-    uint32_t tile_gap;         /* bytes between the tiles of pairs of rows */
+    uint32_t tile_gap;         /* from behind the last turn to the first turn of the next rows */
     uint32_t shift;            /* s */
-    uint32_t end, clamped_end; /* what dsp_dispatch takes: now, and behind the clamp */
+    uint32_t first, kept, last; /* what dsp_dispatch takes behind the first turn, behind the clamp,
+                                   behind the last of several turns */
+    const uint32_t *last_x;     /* packed inputs behind the last turn */
 } dsp_update_t;
 
 void dsp_update(const dsp_update_t *block, const int16_t *delta);
 
 #define END_OF_BITS(bits) ((bits)-8u)
 #define END_CLAMP 8u
+#define END_TURN 9u
 
 static void clear_sticky(void)
 {
@@ -606,7 +624,8 @@ static void pack_inputs(const kernels_layer_t *layer, const kernels_update_t *up
 /* Rows first_row .. of the four columns from `first` on, fewer at the borders: through a copy, one
  * pair of rows at a time, filled with zeros that stay zero. */
 static void update_border(const kernels_layer_t *layer, dsp_update_t block,
-                          const kernels_update_t *update, uint32_t first_row, uint32_t first)
+                          const kernels_update_t *update, const int16_t *delta,
+                          uint32_t first_row, uint32_t first)
 {
     const uint32_t columns = layer->inputs - first < 4u ? layer->inputs - first : 4u;
     const random_jump_t rows = random_jump(2u * layer->inputs);
@@ -623,7 +642,7 @@ static void update_border(const kernels_layer_t *layer, dsp_update_t block,
         }
         block.w = copy;
         block.w_end = copy + block.w_bytes / 2u;
-        dsp_update(&block, update->delta + 4u * update->quads * j);
+        dsp_update(&block, delta + 4u * update->quads * j);
         for (uint32_t i = 0; i < columns; i++) {
             for (uint32_t k = 0; k < count; k++) {
                 layer->weights[kernels_index(layer, j + k, first + i)] =
@@ -679,6 +698,9 @@ bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update
     const uint32_t skip = left_out(steps);
     const bool may_clamp = update->gradient_max >> update->shift >= 16383u;
     const uint32_t end = END_OF_BITS(update->weight_bits + 1u);
+    const uint32_t last = may_clamp ? END_CLAMP : end;
+    const uint32_t turns = (steps + skip) / STEPS_A_TURN;
+    const int16_t *delta = update->delta - 4u * skip;
     dsp_update_t block = {
         .random_shift = 32u - update->shift,
         .prng = {*prng, random_ahead(*prng, inputs)},
@@ -686,13 +708,13 @@ bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update
         .next_rows = random_jump(2u * inputs - 4u),
         .x = (const uint32_t *)update->work - 4u * skip,
         .entry = BYTES_A_STEP * skip,
-        .tile_bytes = 8u * steps,
-        .tile_left_out = 8u * skip,
         .w_bytes = 4u * inputs,
-        .tile_gap = 16u * update->quads - 8u * steps,
+        .tile_gap = 16u * update->quads - (turns > 1u ? 8u * turns * STEPS_A_TURN : 0u),
         .shift = update->shift,
-        .end = may_clamp ? END_CLAMP : end,
-        .clamped_end = end,
+        .first = turns > 1u ? END_TURN : last,
+        .kept = end,
+        .last = last,
+        .last_x = (const uint32_t *)update->work - 4u * skip + 4u * turns * STEPS_A_TURN,
     };
     const random_jump_t columns = random_jump(4);
     int32_t changed = 0;
@@ -706,10 +728,10 @@ bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update
             if (rows > 0) {
                 block.w = layer->weights + 2u * i;
                 block.w_end = block.w + rows * inputs;
-                dsp_update(&block, update->delta);
+                dsp_update(&block, delta);
             }
             if (rows < outputs) {
-                update_border(layer, block, update, rows, i);
+                update_border(layer, block, update, delta, rows, i);
             }
         }
         block.prng[0] = random_leap(block.prng[0], columns);

@@ -4,57 +4,88 @@
 #include "norm.h"
 #include "protocol.h"
 
-/* Mantissas of all pairs but an unpaired last one, where no clamp changes any.
- * RN(v, shift) by two shifts: |v| may be as large as 2^31 - 2. */
-static void store_plain(int16_t *delta, uint32_t step, uint32_t pairs, norm_vector_t error,
-                        uint32_t shift)
+#include <string.h>
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Two mantissas that fit 16 bits; the largest magnitude in each half of `largest`. */
+static inline uint32_t store_pair(int16_t *delta, int32_t even, int32_t odd, uint32_t largest)
+{
+#ifdef __ARM_FEATURE_SIMD32
+    uint32_t pair, opposite;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(pair) : "r"(even), "r"(odd));
+    memcpy(delta, &pair, sizeof pair);
+    __asm__("ssub16 %1, %3, %0\n\t"
+            "sel %1, %1, %0\n\t"
+            "usub16 %0, %1, %2\n\t"
+            "sel %2, %1, %2"
+            : "+r"(pair), "=&r"(opposite), "+r"(largest)
+            : "r"(0));
+    return largest;
+#else
+    delta[0] = (int16_t)even;
+    delta[1] = (int16_t)odd;
+    return larger(largest, larger(fixed_abs(even), fixed_abs(odd)));
+#endif
+}
+
+/* Mantissas of `pairs` pairs, saturated to 16 bits, which is a bit more than the clamp of NORM may
+ * need; returns the largest magnitude. */
+static uint32_t store_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, norm_vector_t error,
+                                int32_t shift)
 {
     const int32_t *pair = error.at;
+    uint32_t largest = 0;
     if (shift == 0) {
         for (; pairs > 0; pairs--, pair += error.step, delta += step) {
-            const int32_t even = pair[0], odd = pair[1];
-            delta[0] = (int16_t)even;
-            delta[1] = (int16_t)odd;
+            largest = store_pair(delta, pair[0], pair[1], largest);
         }
-        return;
+    } else {
+        const uint32_t s = (uint32_t)shift - 1u;
+        for (; pairs > 0; pairs--, pair += error.step, delta += step) {
+            const int32_t even = fixed_floor(fixed_floor(pair[0], s) + 1, 1);
+            const int32_t odd = fixed_floor(fixed_floor(pair[1], s) + 1, 1);
+            largest = store_pair(delta, fixed_saturate16(even),
+                                 fixed_saturate16(odd), largest);
+        }
     }
-    for (; pairs > 0; pairs--, pair += error.step, delta += step) {
-        const int32_t even = fixed_floor(pair[0], shift - 1u), odd = fixed_floor(pair[1], shift - 1u);
-        delta[0] = (int16_t)fixed_floor(even + 1, 1);
-        delta[1] = (int16_t)fixed_floor(odd + 1, 1);
+    return larger(largest & 0xFFFFu, largest >> 16);
+}
+
+/* The clamp of NORM, which only meets the carry of a rounding up. */
+static void clamp_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, int32_t limit)
+{
+    for (; pairs > 0; pairs--, delta += step) {
+        delta[0] = (int16_t)fixed_clamp(delta[0], -limit, limit);
+        delta[1] = (int16_t)fixed_clamp(delta[1], -limit, limit);
     }
 }
 
-/* d = NORM(e, db), ed = exponent + sh, md = max|m|. Section 5. Mantissas are monotonous in e, so
- * the extremes of e make the largest one. A lane's sums may lie in the tiles that get its deltas,
- * in front of them: each pair is read before its place is written.
+/* d = NORM(e, db), ed = exponent + sh, md = max|m|. Section 5. A lane's sums may lie in the tiles
+ * that get its deltas, in front of them: each pair is read before its place is written.
  * Range: |e| < 2^31 - 1 (section 2, budget 2; output errors are at most 2^28). The exponent is a
  * sum of at most 255 layers' eW (-32..31) and of shifts below 32: it fits int16. */
 static void normalise(const mlp_t *m, uint32_t l, uint32_t b, norm_vector_t error,
                       int32_t exponent)
 {
     const mlp_layer_t *layer = mlp_layer(m, l);
-    const uint32_t outputs = layer->outputs;
-    const int32_t bits = layer->delta_bits;
+    const uint32_t outputs = layer->outputs, pairs = mlp_even(outputs) / 2u;
     const uint32_t step = 8u * mlp_quads(m);
+    const uint32_t limit = (1u << layer->delta_bits) - 1u;
     int16_t *delta = mlp_delta(m, layer) + kernels_delta_index(mlp_quads(m), b, 0);
-    const norm_range_t range = norm_range(error, outputs);
-    const int32_t shift = norm_shift(range, bits);
-    const int32_t high = norm_mantissa(range.high, shift, bits);
-    const int32_t low = -norm_mantissa(range.low, shift, bits);
-    uint32_t pairs = 0;
-    if (fixed_round(range.high, shift) == high && -fixed_round(range.low, shift) == low) {
-        pairs = outputs / 2u;
-        store_plain(delta, step, pairs, error, (uint32_t)shift);
+    if (outputs % 2u != 0) {
+        *norm_element(error, outputs) = 0;
     }
-    for (uint32_t j = 2u * pairs; j < outputs; j += 2u) {
-        const int32_t even = *norm_element(error, j);
-        const int32_t odd = j + 1u < outputs ? *norm_element(error, j + 1u) : 0;
-        delta[j / 2u * step] = (int16_t)norm_mantissa(even, shift, bits);
-        delta[j / 2u * step + 1u] = (int16_t)norm_mantissa(odd, shift, bits);
+    const int32_t shift = norm_shift(error, pairs, layer->delta_bits);
+    uint32_t largest = store_mantissas(delta, step, pairs, error, shift);
+    if (largest > limit) {
+        clamp_mantissas(delta, step, pairs, (int32_t)limit);
+        largest = limit;
     }
-    *mlp_scale(m, l, b) = (mlp_scale_t){(int16_t)(exponent + shift),
-                                        (uint16_t)(high > low ? high : low)};
+    *mlp_scale(m, l, b) = (mlp_scale_t){(int16_t)(exponent + shift), (uint16_t)largest};
 }
 
 /* Clipping to a power-of-two norm: ed + blen(md) is at most `clip`. */

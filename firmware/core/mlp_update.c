@@ -103,8 +103,8 @@ static int32_t sum_deltas(const mlp_t *m, const mlp_layer_t *layer, uint16_t cou
 {
     const int16_t *half = mlp_delta(m, layer) + kernels_turned_index(mlp_quads(m), 0, j);
     int32_t sum = 0;
-    for (uint32_t b = 0; b < count; b += 2u, half += 4) {
-        sum += half[0] + half[1];
+    for (uint32_t b = 0; b < count; b += KERNELS_LANES, half += 8) {
+        sum += half[0] + half[1] + half[4] + half[5];
     }
     return sum;
 }

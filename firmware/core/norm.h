@@ -17,30 +17,17 @@ static inline int32_t *norm_element(norm_vector_t v, uint32_t i)
     return v.at + i / 2u * v.step + i % 2u;
 }
 
-/* Smallest and largest of the values and 0. */
-typedef struct {
-    int32_t low, high;
-} norm_range_t;
-
-static inline norm_range_t norm_range(norm_vector_t v, uint32_t count)
+/* sh = max(0, blen(max|v|) - bits): the magnitudes or-ed have as many bits as the largest. An
+ * unpaired last value has a 0 beside it. */
+static inline int32_t norm_shift(norm_vector_t v, uint32_t pairs, int32_t bits)
 {
-    const int32_t *pair = v.at;
-    norm_range_t range = {0, 0};
-    for (uint32_t i = 0; i < count; i += 2u, pair += v.step) {
-        const int32_t a = pair[0], b = i + 1u < count ? pair[1] : 0;
-        range.high = a > range.high ? a : range.high;
-        range.low = a < range.low ? a : range.low;
-        range.high = b > range.high ? b : range.high;
-        range.low = b < range.low ? b : range.low;
+    uint32_t magnitudes = 0;
+    for (; pairs > 0; pairs--, v.at += v.step) {
+        const int32_t even = v.at[0], odd = v.at[1];
+        magnitudes |= fixed_abs(even);
+        magnitudes |= fixed_abs(odd);
     }
-    return range;
-}
-
-/* sh = max(0, blen(max|v|) - bits). */
-static inline int32_t norm_shift(norm_range_t range, int32_t bits)
-{
-    const uint32_t low = fixed_abs(range.low), high = (uint32_t)range.high;
-    const int32_t excess = fixed_bits(low > high ? low : high) - bits;
+    const int32_t excess = fixed_bits(magnitudes) - bits;
     return excess > 0 ? excess : 0;
 }
 
