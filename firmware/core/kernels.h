@@ -15,9 +15,12 @@
 #include <stdint.h>
 
 /* Which file implements them. KERNELS_DEFINITION forces plain C on any target. */
-#if !defined(KERNELS_DEFINITION) && defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && \
-    !defined(__ARM_FEATURE_MVE)
+#if defined(KERNELS_DEFINITION) || !defined(__thumb__) || defined(__ARM_FEATURE_MVE)
+#define KERNELS_PLAIN 1
+#elif defined(__ARM_FEATURE_DSP)
 #define KERNELS_DSP 1
+#elif defined(__ARM_ARCH_7M__)
+#define KERNELS_MLA 1
 #else
 #define KERNELS_PLAIN 1
 #endif
