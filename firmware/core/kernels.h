@@ -21,6 +21,8 @@
 #define KERNELS_DSP 1
 #elif defined(__ARM_ARCH_7M__)
 #define KERNELS_MLA 1
+#elif defined(__ARM_ARCH_6M__)
+#define KERNELS_MUL 1
 #else
 #define KERNELS_PLAIN 1
 #endif
