@@ -59,7 +59,7 @@ MACHINES = {
         Machine("m0", "mps2-an385", "cortex-m0", *_MPS2),
         Machine("m3", "mps2-an385", "cortex-m3", *_MPS2),
         Machine("m4", "mps2-an386", "cortex-m4", *_MPS2),
-        Machine("m7", "mps2-an500", "cortex-m7", *_MPS2),
+        Machine("m7", "mps2-an500", "cortex-m7", *_MPS2[:2], 0x60000000, 40.0),
         Machine(
             "m33", "mps2-an505", "cortex-m33",
             (0x10000000, 0x400000), (0x38000000, 0x400000), 0x80000000, 50.0,

@@ -1,4 +1,4 @@
-#pragma GCC optimize("O2")
+#include "speed.h"
 #include "activation.h"
 
 #include <stdbool.h>
@@ -56,7 +56,6 @@ static bool rectify_small(const activation_t *activation, const int32_t *acc, ui
     const uint32_t half = 1u << (shift - 1u);
     uint32_t magnitudes = 0;
     uint32_t i = 0;
-#pragma GCC unroll 8
     for (; i < count; i++) {
         const int32_t z = acc[i];
         const uint32_t v = ((uint32_t)(z < 0 ? 0 : z) + half) >> shift;

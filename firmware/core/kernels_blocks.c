@@ -1,9 +1,9 @@
 /* The kernels over the blocks of kernels_blocks.h: packing, borders, momentum. */
+#include "speed.h"
 #include "kernels_blocks.h"
 
 #if defined(KERNELS_DSP) || defined(KERNELS_MLA)
 
-#pragma GCC optimize("O3")
 
 #include "kernels_step.h"
 #include "protocol.h"

@@ -6,11 +6,11 @@
  *   rows       [input][4 samples]  i32
  *   gradient   [sample][4 inputs]  i32
  * gcc has no use for the high registers here; hence assembly. */
+#include "speed.h"
 #include "kernels.h"
 
 #ifdef KERNELS_MUL
 
-#pragma GCC optimize("O2")
 
 #include "kernels_step.h"
 #include "protocol.h"

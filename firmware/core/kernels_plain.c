@@ -1,4 +1,5 @@
 /* The kernels in plain C: the definition. */
+#include "speed.h"
 #include "kernels.h"
 
 #ifdef KERNELS_PLAIN

@@ -1,4 +1,4 @@
-#pragma GCC optimize("O2")
+#include "speed.h"
 #include "loss.h"
 
 #include "fixed.h"

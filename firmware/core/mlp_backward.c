@@ -1,4 +1,4 @@
-#pragma GCC optimize("O2")
+#include "speed.h"
 #include "fixed.h"
 #include "mlp_internal.h"
 #include "norm.h"

@@ -1,12 +1,14 @@
 #include "mlp_internal.h"
 
 /* Columns of sums that the workspace holds beside the packed rows: all, or as many as half of it
- * takes, an even number. */
+ * takes, an even number. Range: scratch is 96 bytes at least and hidden deltas are 16 at least, so
+ * that half is two columns and the other half keeps 64 bytes. */
 static uint32_t columns_at_once(const mlp_t *m, const mlp_layer_t *layer)
 {
     const uint32_t all = mlp_even(layer->outputs);
     const uint32_t lane_bytes = 4u * KERNELS_LANES;
-    const uint32_t packed = 16u * layer->inputs < 512u ? 16u * layer->inputs : 512u;
+    const uint32_t wanted = (16u * layer->inputs + 31u) & ~31u;
+    const uint32_t packed = wanted < 64u ? 64u : wanted < 512u ? wanted : 512u;
     if (layer == mlp_last_layer(m) || all * lane_bytes + packed <= m->work_bytes) {
         return all;
     }
