@@ -39,7 +39,7 @@ def test_second_build_leaves_the_image_alone(project: Path) -> None:
 def test_changed_source_is_built_again(project: Path) -> None:
     before = builds.build_image(BOARD).read_bytes()
     config = project / "firmware" / "ports" / "stm32f1" / "port_config.h"
-    config.write_text(config.read_text().replace("512u", "1024u"))
+    config.write_text(config.read_text().replace("432u", "1024u"))
     assert builds.build_image(BOARD).read_bytes() != before
 
 

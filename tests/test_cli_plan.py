@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner, Result
 from fixgrad.boards import BOARDS
 from fixgrad.cli import cli
 from fixgrad.fitting import advice, largest_batch, widest_layers
+from fixgrad.images import Image
 from fixgrad.model import ModelConfig
 from fixgrad.planner import plan
 from fixgrad.run import prepare
@@ -63,6 +65,20 @@ def test_plan_in_json_adds_up(digits: Path) -> None:
         assert board["fits"] == (board["left_bytes"] >= 0)
 
 
+def test_plan_tells_the_flash_of_images_that_were_built(
+    digits: Path,
+    tmp_path: Path,
+    read_built_image: Callable[[str], Image],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = read_built_image("disco_f100rb")
+    arguments = ("plan", str(digits), "--board", "disco_f100rb", "--json")
+    assert json.loads(fixgrad(*arguments).stdout)["boards"][0]["image_bytes"] == image.flash_bytes
+    monkeypatch.setattr("fixgrad.cli.plan.project_dir", lambda: tmp_path)
+    assert json.loads(fixgrad(*arguments).stdout)["boards"][0]["image_bytes"] is None
+    assert "not built" in fixgrad(*arguments[:-1]).stdout
+
+
 def test_digits_with_batch_8_fit_the_8_kilobyte_board(digits: Path) -> None:
     assert fixgrad("plan", str(digits), "--board", "disco_f100rb").exit_code == 0
 
@@ -86,10 +102,15 @@ def test_unknown_board_is_a_usage_error(digits: Path) -> None:
 
 def test_largest_batch_fits_and_one_more_does_not(config: ModelConfig) -> None:
     arena = plan(dataclasses.replace(config, batch=5)).arena_bytes
-    assert largest_batch(config, arena) == 5
-    assert largest_batch(config, arena - 1) == 4
-    assert largest_batch(config, 10**6) == config.batch
-    assert largest_batch(config, 100) == 0
+    assert largest_batch(config, arena, 99) == 5
+    assert largest_batch(config, arena - 1, 99) == 4
+    assert largest_batch(config, 10**6, 99) == 99
+    assert largest_batch(config, 100, 99) == 0
+
+
+def test_largest_batch_keeps_the_update_budget(config: ModelConfig) -> None:
+    # NUMERICS section 2: B * (2**7 - 1) * 255 <= 2**30.
+    assert largest_batch(config, 10**9, 10**6) == 2**30 // (127 * 255)
 
 
 def test_widest_layers_fit_and_one_wider_does_not(config: ModelConfig) -> None:

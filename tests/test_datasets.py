@@ -1,6 +1,7 @@
 """Data sets: what is read, and the exact line for everything that cannot be."""
 
 import gzip
+import random
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -175,7 +176,7 @@ def test_bad_cell_behind_a_label_in_the_first_column_keeps_its_place(write: Writ
     assert refusal(path, label=1).startswith(f"{path}: row 3, column 3 (y): 'bad'")
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", b"\n \n", gzip.compress(b"", mtime=0)])
 def test_empty_file_is_named(write: WriteFile, content: bytes) -> None:
     path = write("a.csv", content)
     assert refusal(path) == f"{path} is empty"
@@ -410,6 +411,54 @@ def test_mnist_is_read_whole(shared: Path) -> None:
     assert dataset.test is not None
     assert (len(dataset.samples), len(dataset.test), dataset.width) == (60000, 10000, 784)
     assert len(dataset.class_names) == 10
+
+
+# --- damage ---------------------------------------------------------------------------------------
+
+
+def damaged(rng: random.Random, content: bytes) -> bytes:
+    """Flip, insert, delete, cut or repeat up to four times."""
+    data = bytearray(content)
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(data) + 1)
+        match rng.randrange(5):
+            case 0 if data:
+                data[at % len(data)] ^= 1 << rng.randrange(8)
+            case 1:
+                data[at:at] = bytes(rng.choices(b'09.,-+e_"[]={}\n\r#nai\0\xff', k=3))
+            case 2:
+                del data[at : at + rng.randint(1, 20)]
+            case 3:
+                data = data[:at]
+            case _:
+                data[at:at] = data[at // 2 : at // 2 + 30]
+    return bytes(data)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.npz", "x.npy", "images"])
+def test_damaged_file_is_read_or_refused_in_one_line(
+    write: WriteFile, tmp_path: Path, name: str, seed: int
+) -> None:
+    text = "a,b,kind\n" + "".join(f"{n},{n / 2},{'xyz'[n % 3]}\n" for n in range(9))
+    features, labels = np.arange(24.0).reshape(6, 4), np.arange(6) % 3
+    np.savez(tmp_path / "a.npz", x=features, y=labels)
+    np.save(tmp_path / "x.npy", features)
+    np.save(tmp_path / "y.npy", labels)
+    write("a.csv", text)
+    write("a.csv.gz", gzip.compress(text.encode()))
+    write("images", idx(features.astype(np.uint8)))
+    write("labels", idx(labels.astype(np.uint8)))
+    content = (tmp_path / name).read_bytes()
+    rng = random.Random(f"{name} {seed}")
+    for _ in range(60):
+        path = write(name, damaged(rng, content))
+        try:
+            dataset = datasets.load(str(path))
+        except DataError as error:
+            assert "\n" not in str(error)
+        else:
+            assert np.isfinite(dataset.samples.features.astype(np.float64)).all()
 
 
 # --- layers, split, scaling -----------------------------------------------------------------------

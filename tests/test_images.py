@@ -14,9 +14,9 @@ from fixgrad.images import Image
 
 # Bytes of flash, and of RAM for variables (without stack and arena), that an image may take.
 CEILINGS = {
-    "disco_f100rb": (16384, 1200),
-    "olimex_p405": (16384, 6144),
-    "mps2_an386": (16384, 6144),
+    "disco_f100rb": (16384, 880),
+    "olimex_p405": (16384, 5400),
+    "mps2_an386": (16384, 5400),
 }
 
 # Names that the run-time ABI of Arm and libgcc give to floating-point routines.

@@ -1,5 +1,6 @@
 """Run files: what is read, what is written back, and the exact line for every mistake."""
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +196,32 @@ def test_written_run_explains_every_key() -> None:
             assert lines[number - 1].startswith("# "), line
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_run_file_is_read_or_refused_in_one_line(tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "run.toml"
+    text = format_run(parse_run(MINIMAL, PATH)).encode()
+    rng = random.Random(seed)
+    for _ in range(60):
+        data = bytearray(text)
+        for _ in range(rng.randint(1, 3)):
+            at = rng.randrange(len(data))
+            if rng.random() < 0.5:
+                data[at : at + rng.randint(0, 9)] = bytes(rng.choices(b'="[]{}.,\n#_e9', k=2))
+            else:
+                data[at] ^= 1 << rng.randrange(8)
+        path.write_bytes(data)
+        try:
+            load_run(path)
+        except RunFileError as error:
+            assert str(error).startswith(str(path))
+            assert "\n" not in str(error)
+
+
+def test_number_too_large_for_any_machine_is_out_of_range() -> None:
+    assert "out of range" in refusal(MINIMAL + f"[training]\nlearning_rate = 1{'0' * 400}\n")
+    assert refusal(f"seed = 1{'0' * 5000}\n").startswith("run.toml: not TOML: ")
+
+
 # --- prepare --------------------------------------------------------------------------------------
 
 
@@ -280,6 +307,14 @@ def test_run_of_too_many_samples_says_how_many_epochs_work(tmp_path: Path) -> No
     assert str(caught.value).endswith(
         "epochs = 1000000: 1000000 times 6400 samples pass the limit of 2^32 samples a run; type "
         "671088 or less"
+    )
+
+
+def test_model_larger_than_any_board_is_refused_before_its_weights_are_drawn() -> None:
+    text = MINIMAL.replace("4, 8, 3", "4, 30000, 30000, 3")
+    assert prepare_refusal(text, ModelError) == (
+        "run.toml:4: layers = [4, 30000, 30000, 3]: 900,270,003 parameters take more memory than "
+        "any board has; type smaller widths"
     )
 
 

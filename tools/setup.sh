@@ -12,11 +12,13 @@ need() { # need PACKAGE COMMAND...: notes the package when the command fails
     "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 has_newlib() { [ -f "$(arm-none-eabi-gcc -print-file-name=nano.specs)" ]; }
+has_sanitizers() { echo 'int main(void){return 0;}' | clang -fsanitize=address -o /dev/null -x c -; }
 compiles() { printf '#include <stdio.h>\n' | "$1" -fsyntax-only -x c -; }
 
 need gcc command -v gcc
 need libc6-dev compiles gcc
 need clang command -v clang
+need libclang-rt-dev has_sanitizers
 need gcc-arm-none-eabi command -v arm-none-eabi-gcc
 need libnewlib-arm-none-eabi has_newlib
 need qemu-system-arm command -v qemu-system-arm

@@ -62,7 +62,7 @@ static void send_run(cobs_encoder_t *e)
     e->count = 0;
 }
 
-/* A full run is sent only when another byte follows: at the end of a frame it needs no successor. */
+/* A full run is sent only when another byte follows: at a frame's end it has no successor. */
 void cobs_encode(cobs_encoder_t *e, uint8_t byte)
 {
     if (e->count == COBS_RUN_MAX) {

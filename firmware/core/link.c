@@ -5,6 +5,7 @@
 #include "bytes.h"
 #include "crc32.h"
 #include "port.h"
+#include "reply.h"
 
 #define FIRMWARE_MAJOR 0u
 #define FIRMWARE_MINOR 1u
@@ -16,34 +17,35 @@ void link_init(link_t *l, uint32_t boot_id, void *arena, size_t arena_bytes)
     memset(l, 0, sizeof *l);
     l->boot_id = boot_id;
     cobs_decoder_init(&l->decoder, l->frame, sizeof l->frame);
-    trainer_init(&l->trainer, &l->reply, arena, arena_bytes);
+    trainer_init(&l->trainer, arena, arena_bytes);
 }
 
-static void reply_no_session(link_t *l, uint8_t reason)
+static REPLY_FUNCTION void reply_no_session(const link_t *l, uint8_t reason)
 {
-    reply_begin(&l->reply, MSG_NO_SESSION, l->boot_id);
-    reply_u8(&l->reply, reason);
-    reply_end(&l->reply);
+    reply_t r;
+    reply_begin(&r, l->trainer.session, MSG_NO_SESSION, l->boot_id);
+    reply_u8(&r, reason);
+    reply_end(&r);
 }
 
-static void reply_hello(link_t *l, uint32_t nonce)
+static REPLY_FUNCTION void reply_hello(link_t *l, uint32_t nonce)
 {
-    reply_t *r = &l->reply;
-    reply_begin(r, MSG_HELLO_ACK, nonce);
-    reply_u8(r, PROTOCOL_VERSION);
-    reply_u8(r, NUMERICS_VERSION);
-    reply_u16(r, (uint16_t)(FIRMWARE_MAJOR << 8 | FIRMWARE_MINOR));
-    reply_u32(r, PROTOCOL_SCHEMA);
-    reply_u32(r, l->boot_id);
-    reply_u32(r, l->trainer.run_id);
-    reply_u32(r, l->trainer.next);
-    reply_u32(r, trainer_digest(&l->trainer));
-    reply_u32(r, (uint32_t)l->trainer.arena_bytes);
-    reply_u16(r, LINK_PAYLOAD_MAX);
-    reply_u16(r, port_window_bytes);
-    reply_bytes(r, (const uint8_t *)port_board, strlen(port_board) + 1u);
-    reply_bytes(r, (const uint8_t *)port_core, strlen(port_core) + 1u);
-    reply_end(r);
+    reply_t r;
+    reply_begin(&r, l->trainer.session, MSG_HELLO_ACK, nonce);
+    reply_u8(&r, PROTOCOL_VERSION);
+    reply_u8(&r, NUMERICS_VERSION);
+    reply_u16(&r, (uint16_t)(FIRMWARE_MAJOR << 8 | FIRMWARE_MINOR));
+    reply_u32(&r, PROTOCOL_SCHEMA);
+    reply_u32(&r, l->boot_id);
+    reply_u32(&r, l->trainer.run_id);
+    reply_u32(&r, l->trainer.next);
+    reply_u32(&r, trainer_digest(&l->trainer));
+    reply_u32(&r, (uint32_t)l->trainer.arena_bytes);
+    reply_u16(&r, LINK_PAYLOAD_MAX);
+    reply_u16(&r, port_window_bytes);
+    reply_bytes(&r, (const uint8_t *)port_board, strlen(port_board) + 1u);
+    reply_bytes(&r, (const uint8_t *)port_core, strlen(port_core) + 1u);
+    reply_end(&r);
 }
 
 static void handle_damage(link_t *l)
@@ -52,7 +54,7 @@ static void handle_damage(link_t *l)
         return;
     }
     l->mute = true;
-    if (l->reply.session == 0) {
+    if (l->trainer.session == 0) {
         reply_no_session(l, REASON_SESSION);
     } else {
         trainer_acknowledge(&l->trainer, STATUS_CORRUPT);
@@ -81,10 +83,10 @@ static void handle_frame(link_t *l, size_t count)
     const size_t payload_bytes = count - FRAME_HEADER_BYTES - FRAME_TRAILER_BYTES;
     if (frame[AT_TYPE] == MSG_HELLO) {
         if (session != 0 && payload_bytes == 0) {
-            l->reply.session = session;
+            l->trainer.session = session;
             reply_hello(l, pos);
         }
-    } else if (session == 0 || session != l->reply.session) {
+    } else if (session == 0 || session != l->trainer.session) {
         reply_no_session(l, REASON_SESSION);
     } else if (!trainer_handle(&l->trainer, frame[AT_TYPE], pos, frame + FRAME_HEADER_BYTES,
                                payload_bytes)) {

@@ -9,7 +9,6 @@
 #include "cobs.h"
 #include "port_config.h"
 #include "protocol.h"
-#include "reply.h"
 #include "trainer.h"
 
 #define LINK_FRAME_MAX (FRAME_HEADER_BYTES + LINK_PAYLOAD_MAX + FRAME_TRAILER_BYTES)
@@ -20,7 +19,6 @@ _Static_assert(LINK_PAYLOAD_MAX >= 256u && LINK_PAYLOAD_MAX <= 65535u - FRAME_HE
 typedef struct {
     uint8_t frame[LINK_FRAME_MAX];
     cobs_decoder_t decoder;
-    reply_t reply;
     trainer_t trainer;
     uint32_t boot_id;
     bool mute; /* damage was reported; nothing more about it until a good frame */

@@ -51,8 +51,9 @@ struct mlp {
 };
 
 /* Checks a MODEL region and lays the arena (4-aligned at least) out. The state is not cleared:
- * repeating the same MODEL keeps it. mlp_start() must follow. Returns STATUS_OK, STATUS_BAD_MODEL (*detail = offset of the bad field in the
- * blob) or STATUS_NO_MEMORY (*detail = arena bytes needed). Anything but OK leaves no model. */
+ * repeating the same MODEL keeps it. mlp_start() must follow. Returns STATUS_OK, STATUS_BAD_MODEL
+ * (*detail = offset of the bad field in the blob) or STATUS_NO_MEMORY (*detail = arena bytes
+ * needed). Anything but OK leaves no model. */
 int mlp_configure(mlp_t *m, const uint8_t *model, size_t model_bytes, void *arena,
                   size_t arena_bytes, uint32_t *detail);
 
@@ -81,7 +82,7 @@ int mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *target);
 /* Inference with the state of the last completed step; a half-collected batch is kept and no
  * counter moves. `target` may be NULL. Returns STATUS_OK or STATUS_BAD_SAMPLE. */
 typedef struct {
-    const int32_t *logits; /* accumulators of the last layer, [outputs]; valid until the next call */
+    const int32_t *logits; /* accumulators of the last layer, [outputs]; until the next call */
     uint32_t loss;         /* reported loss; 0 without a target */
     uint8_t correct;       /* 1 if the prediction equals the target; 0 without one, and for
                               squared error */

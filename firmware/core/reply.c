@@ -10,12 +10,12 @@ static void encode(reply_t *r, const uint8_t *bytes, size_t count)
     }
 }
 
-void reply_begin(reply_t *r, uint8_t type, uint32_t pos)
+void reply_begin(reply_t *r, uint8_t session, uint8_t type, uint32_t pos)
 {
     cobs_encode_begin(&r->encoder);
     r->crc = 0;
     reply_u8(r, type);
-    reply_u8(r, r->session);
+    reply_u8(r, session);
     reply_u32(r, pos);
 }
 

@@ -1,5 +1,6 @@
 /* A frame on its way to the host. Its bytes are sent as they are put, so an answer of any length
- * needs no buffer of its own. */
+ * needs no buffer of its own. It holds one COBS run of 254 bytes: it lives on the stack of the
+ * function that answers, never while a step runs. */
 #ifndef REPLY_H
 #define REPLY_H
 
@@ -8,14 +9,16 @@
 
 #include "cobs.h"
 
+/* For a function that holds a reply_t: inlined, its run would weigh on the stack of a step. */
+#define REPLY_FUNCTION __attribute__((noinline))
+
 typedef struct {
     cobs_encoder_t encoder;
     uint32_t crc;
-    uint8_t session; /* goes into every answer; 0: none since the start */
 } reply_t;
 
 /* One frame: begin, put all of its payload in order, end. */
-void reply_begin(reply_t *r, uint8_t type, uint32_t pos);
+void reply_begin(reply_t *r, uint8_t session, uint8_t type, uint32_t pos);
 void reply_bytes(reply_t *r, const uint8_t *bytes, size_t count);
 void reply_u8(reply_t *r, uint8_t value);
 void reply_u16(reply_t *r, uint16_t value);

@@ -5,13 +5,14 @@
 #include "mlp_model.h"
 #include "port_config.h"
 #include "protocol.h"
+#include "reply.h"
 
 /* State bytes fetched at a time: even. */
 #define CHUNK_BYTES 32u
 
-void trainer_init(trainer_t *t, reply_t *reply, void *arena, size_t arena_bytes)
+void trainer_init(trainer_t *t, void *arena, size_t arena_bytes)
 {
-    *t = (trainer_t){.reply = reply, .arena = arena, .arena_bytes = arena_bytes};
+    *t = (trainer_t){.arena = arena, .arena_bytes = arena_bytes};
 }
 
 static bool has_model(const trainer_t *t)
@@ -24,21 +25,21 @@ uint32_t trainer_digest(trainer_t *t)
     return has_model(t) ? mlp_digest(&t->mlp) : 0;
 }
 
-void trainer_acknowledge(trainer_t *t, uint8_t status)
+REPLY_FUNCTION void trainer_acknowledge(trainer_t *t, uint8_t status)
 {
-    reply_t *r = t->reply;
+    reply_t r;
     const mlp_counters_t *counters = mlp_counters(&t->mlp);
-    reply_begin(r, MSG_DATA_ACK, t->next);
-    reply_u8(r, status);
-    reply_u32(r, mlp_step_count(&t->mlp));
-    reply_u32(r, trainer_digest(t));
-    reply_u32(r, (uint32_t)counters->loss_sum);
-    reply_u32(r, (uint32_t)(counters->loss_sum >> 32));
-    reply_u32(r, counters->correct);
-    reply_u32(r, counters->wsat);
-    reply_u32(r, counters->asat);
-    reply_u32(r, counters->bsat);
-    reply_end(r);
+    reply_begin(&r, t->session, MSG_DATA_ACK, t->next);
+    reply_u8(&r, status);
+    reply_u32(&r, mlp_step_count(&t->mlp));
+    reply_u32(&r, trainer_digest(t));
+    reply_u32(&r, (uint32_t)counters->loss_sum);
+    reply_u32(&r, (uint32_t)(counters->loss_sum >> 32));
+    reply_u32(&r, counters->correct);
+    reply_u32(&r, counters->wsat);
+    reply_u32(&r, counters->asat);
+    reply_u32(&r, counters->bsat);
+    reply_end(&r);
 }
 
 static int load_region(trainer_t *t, uint8_t region, uint32_t offset, const uint8_t *bytes,
@@ -55,17 +56,24 @@ static int load_region(trainer_t *t, uint8_t region, uint32_t offset, const uint
     }
 }
 
+static REPLY_FUNCTION void reply_load(const trainer_t *t, uint32_t pos, uint8_t region,
+                                      uint8_t status, uint32_t detail)
+{
+    reply_t r;
+    reply_begin(&r, t->session, MSG_LOAD_ACK, pos);
+    reply_u8(&r, region);
+    reply_u8(&r, status);
+    reply_u32(&r, detail);
+    reply_end(&r);
+}
+
 static void handle_load(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
     uint32_t detail = 0;
     t->run_id = 0;
     t->missing = 0;
     const int status = load_region(t, payload[0], pos, payload + 1, count - 1, &detail);
-    reply_begin(t->reply, MSG_LOAD_ACK, pos);
-    reply_u8(t->reply, payload[0]);
-    reply_u8(t->reply, (uint8_t)status);
-    reply_u32(t->reply, status == STATUS_OK ? 0 : detail);
-    reply_end(t->reply);
+    reply_load(t, pos, payload[0], (uint8_t)status, status == STATUS_OK ? 0 : detail);
 }
 
 /* Copies bytes of a region; they lie inside it. */
@@ -116,12 +124,17 @@ static uint8_t commit(trainer_t *t, const uint8_t *payload)
     return STATUS_OK;
 }
 
+static REPLY_FUNCTION void reply_commit(const trainer_t *t, uint8_t status)
+{
+    reply_t r;
+    reply_begin(&r, t->session, MSG_COMMIT_ACK, t->next);
+    reply_u8(&r, status);
+    reply_end(&r);
+}
+
 static void handle_commit(trainer_t *t, const uint8_t *payload)
 {
-    const uint8_t status = commit(t, payload);
-    reply_begin(t->reply, MSG_COMMIT_ACK, t->next);
-    reply_u8(t->reply, status);
-    reply_end(t->reply);
+    reply_commit(t, commit(t, payload));
 }
 
 static uint8_t check_read(const trainer_t *t, uint8_t region, uint32_t offset, uint32_t count)
@@ -138,23 +151,25 @@ static uint8_t check_read(const trainer_t *t, uint8_t region, uint32_t offset, u
     return STATUS_OK;
 }
 
-static void handle_read(trainer_t *t, uint32_t pos, const uint8_t *payload)
+static REPLY_FUNCTION void handle_read(const trainer_t *t, uint32_t pos,
+                                       const uint8_t *payload)
 {
     const uint8_t region = payload[READ_AT_REGION];
     const uint8_t status = check_read(t, region, pos, bytes_u16(payload + READ_AT_COUNT));
     uint32_t left = status == STATUS_OK ? bytes_u16(payload + READ_AT_COUNT) : 0;
-    reply_begin(t->reply, MSG_READ_ACK, pos);
-    reply_u8(t->reply, region);
-    reply_u8(t->reply, status);
-    reply_u32(t->reply, t->next);
+    reply_t r;
+    reply_begin(&r, t->session, MSG_READ_ACK, pos);
+    reply_u8(&r, region);
+    reply_u8(&r, status);
+    reply_u32(&r, t->next);
     for (uint32_t offset = pos; left > 0; offset += CHUNK_BYTES) {
         uint8_t chunk[CHUNK_BYTES];
         const uint32_t here = left < CHUNK_BYTES ? left : CHUNK_BYTES;
         read_region(t, region, offset, chunk, here);
-        reply_bytes(t->reply, chunk, here);
+        reply_bytes(&r, chunk, here);
         left -= here;
     }
-    reply_end(t->reply);
+    reply_end(&r);
 }
 
 /* Bytes of one sample on the wire. */
@@ -229,46 +244,60 @@ static uint32_t add_saturating(uint32_t a, uint32_t b)
     return a > UINT32_MAX - b ? UINT32_MAX : a + b;
 }
 
+typedef struct {
+    uint8_t status;
+    uint16_t count, correct;
+    uint32_t loss;
+} evaluation_t;
+
+static REPLY_FUNCTION void reply_evaluation(const trainer_t *t, uint32_t pos,
+                                            const evaluation_t *result)
+{
+    reply_t r;
+    reply_begin(&r, t->session, MSG_EVAL_ACK, pos);
+    reply_u8(&r, result->status);
+    reply_u16(&r, result->count);
+    reply_u16(&r, result->correct);
+    reply_u32(&r, result->loss);
+    reply_end(&r);
+}
+
 static void handle_eval(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
     const size_t sample = sample_bytes(t);
-    int status = count % sample == 0 ? STATUS_OK : STATUS_BAD_MESSAGE;
-    uint32_t done = 0, correct = 0, loss = 0;
-    while (status == STATUS_OK && done < count / sample) {
+    evaluation_t sum = {.status = count % sample == 0 ? STATUS_OK : STATUS_BAD_MESSAGE};
+    while (sum.status == STATUS_OK && sum.count < count / sample) {
         mlp_result_t result;
-        const uint8_t *features = payload + done * sample;
-        status = mlp_infer(&t->mlp, features, features + mlp_feature_bytes(&t->mlp), &result);
-        if (status == STATUS_OK) {
-            done++;
-            correct += result.correct;
-            loss = add_saturating(loss, result.loss);
+        const uint8_t *features = payload + sum.count * sample;
+        sum.status =
+            (uint8_t)mlp_infer(&t->mlp, features, features + mlp_feature_bytes(&t->mlp), &result);
+        if (sum.status == STATUS_OK) {
+            sum.count++;
+            sum.correct = (uint16_t)(sum.correct + result.correct);
+            sum.loss = add_saturating(sum.loss, result.loss);
         }
     }
-    reply_begin(t->reply, MSG_EVAL_ACK, pos);
-    reply_u8(t->reply, (uint8_t)status);
-    reply_u16(t->reply, (uint16_t)done);
-    reply_u16(t->reply, (uint16_t)correct);
-    reply_u32(t->reply, loss);
-    reply_end(t->reply);
+    reply_evaluation(t, pos, &sum);
 }
 
 /* Infers one sample and sends its predictions and logits. */
-static void reply_inference(trainer_t *t, const uint8_t *features)
+static void reply_inference(trainer_t *t, reply_t *r, const uint8_t *features)
 {
     mlp_result_t result;
     if (mlp_infer(&t->mlp, features, NULL, &result) != STATUS_OK) {
         return;
     }
     for (uint32_t i = 0; i < mlp_predictions(&t->mlp); i++) {
-        reply_u32(t->reply, (uint32_t)mlp_prediction(&t->mlp, result.logits, i));
+        reply_u32(r, (uint32_t)mlp_prediction(&t->mlp, result.logits, i));
     }
     for (uint32_t i = 0; i < mlp_outputs(&t->mlp); i++) {
-        reply_u32(t->reply, (uint32_t)result.logits[i]);
+        reply_u32(r, (uint32_t)result.logits[i]);
     }
 }
 
 /* Status and count go ahead of the results, so all samples are checked first. */
-static void handle_infer(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
+static REPLY_FUNCTION void handle_infer(trainer_t *t, uint32_t pos, const uint8_t *payload,
+                                        size_t count)
 {
     const size_t sample = mlp_feature_bytes(&t->mlp);
     const size_t answer = 4u * (mlp_predictions(&t->mlp) + mlp_outputs(&t->mlp));
@@ -283,13 +312,14 @@ static void handle_infer(trainer_t *t, uint32_t pos, const uint8_t *payload, siz
         }
         status = good == samples ? STATUS_OK : STATUS_BAD_SAMPLE;
     }
-    reply_begin(t->reply, MSG_INFER_ACK, pos);
-    reply_u8(t->reply, status);
-    reply_u16(t->reply, (uint16_t)good);
+    reply_t r;
+    reply_begin(&r, t->session, MSG_INFER_ACK, pos);
+    reply_u8(&r, status);
+    reply_u16(&r, (uint16_t)good);
     for (uint32_t i = 0; i < good; i++) {
-        reply_inference(t, payload + i * sample);
+        reply_inference(t, &r, payload + i * sample);
     }
-    reply_end(t->reply);
+    reply_end(&r);
 }
 
 static bool is_length_valid(uint8_t type, size_t count)

@@ -7,20 +7,19 @@
 #include <stdint.h>
 
 #include "mlp.h"
-#include "reply.h"
 
 typedef struct {
     mlp_t mlp;
-    reply_t *reply;
     void *arena;
     size_t arena_bytes;
     uint32_t run_id;  /* 0: no run */
     uint32_t next;    /* position of the sample that is wanted next */
     uint16_t missing; /* samples of the announced batch that have not come */
+    uint8_t session;  /* goes into every answer; 0: none since the start */
 } trainer_t;
 
 /* `payload_max` of HELLO_ACK is LINK_PAYLOAD_MAX of the port's port_config.h. */
-void trainer_init(trainer_t *t, reply_t *reply, void *arena, size_t arena_bytes);
+void trainer_init(trainer_t *t, void *arena, size_t arena_bytes);
 
 /* Handles and answers any message of a session but HELLO. Returns false, having done nothing, if
  * the message needs a run and there is none. */

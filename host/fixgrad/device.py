@@ -31,6 +31,9 @@ from fixgrad.transport import open_port
 
 READ_STATE_TRIES = 10
 
+PARTIAL_FRAME_PAUSE_S = 0.001
+"""Pause while the rest of an answer is on its way: waking for every byte would cost more."""
+
 _WIDTH_CODES = {1: "B", 2: "H", 4: "I", 8: "Q", -1: "b"}
 
 
@@ -457,7 +460,7 @@ class Device:
         return payload, count
 
     def _rows_per_frame(self, wire: NDArray[np.uint8]) -> int:
-        row_bytes = wire.shape[1]
+        row_bytes = int(wire.shape[1])
         if row_bytes > self.info.payload_max:
             self._refuse_size(row_bytes)
         return max(1, self._payload_limit() // row_bytes)
@@ -504,8 +507,12 @@ class Device:
             if session.done:
                 return
             with self._translated_errors():
-                received = port.read(port.in_waiting or 1)
+                received = port.read(1)
+                if received:
+                    received += port.read(port.in_waiting)
             answers = session.receive(received, clock()) if received else []
+            if session.in_mid_frame:
+                time.sleep(PARTIAL_FRAME_PAUSE_S)
 
     @contextlib.contextmanager
     def _translated_errors(self) -> Iterator[None]:
@@ -536,7 +543,7 @@ class Device:
         try:
             values = protocol.unpack(protocol.HELLO_ACK_FIELDS, payload)
             names = payload[protocol.field_bytes(protocol.HELLO_ACK_FIELDS) :]
-            board, core, *_ = names.decode("ascii").split("\0")
+            board, core, _ = names.decode("ascii").split("\0", 2)
         except ValueError as error:
             raise LinkError(f"{self.url}: malformed answer to HELLO: {error}") from error
         if values["numerics"] != protocol.NUMERICS_VERSION:

@@ -7,14 +7,29 @@ from collections.abc import Callable
 
 from fixgrad.model import ModelConfig
 from fixgrad.planner import plan
+from fixgrad.protocol import LIMITS
 
 
-def largest_batch(config: ModelConfig, arena_bytes: int) -> int:
-    """Return the largest batch, up to the model's own, that fits an arena; 0 if none does."""
-    return _largest(
-        config.batch,
-        lambda batch: plan(dataclasses.replace(config, batch=batch)).arena_bytes <= arena_bytes,
-    )
+def largest_batch(config: ModelConfig, arena_bytes: int, most: int) -> int:
+    """Return the largest batch that a model can have in an arena.
+
+    Args:
+        config: the model; its own batch does not matter.
+        arena_bytes: bytes of the arena.
+        most: the largest batch that is of interest.
+
+    Returns:
+        1..most, limited by memory and by the update budget of NUMERICS section 2; 0 if not even
+        a single sample fits.
+    """
+
+    def fits(batch: int) -> bool:
+        model = dataclasses.replace(config, batch=batch).with_budgets()
+        return (
+            model.update_bits >= LIMITS["BITS_MIN"] and plan(model).arena_bytes <= arena_bytes
+        )
+
+    return _largest(most, fits)
 
 
 def widest_layers(config: ModelConfig, arena_bytes: int) -> tuple[int, ...] | None:
@@ -35,7 +50,7 @@ def widest_layers(config: ModelConfig, arena_bytes: int) -> tuple[int, ...] | No
 def advice(config: ModelConfig, arena_bytes: int) -> str:
     """Return what to type so that a model that is too large fits an arena."""
     remedies = []
-    batch = largest_batch(config, arena_bytes)
+    batch = largest_batch(config, arena_bytes, config.batch)
     if batch:
         remedies.append(f"batch_size = {batch}")
     layers = widest_layers(config, arena_bytes)

@@ -85,6 +85,11 @@ class Decoder:
         self.damaged = 0
         self._rest = b""
 
+    @property
+    def in_mid_frame(self) -> bool:
+        """True when the last byte received was not the end of a frame."""
+        return bool(self._rest)
+
     def feed(self, data: bytes) -> list[Frame]:
         """Take received bytes and return the valid frames they complete, in order."""
         *complete, rest = (self._rest + data).split(DELIMITER)

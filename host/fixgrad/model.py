@@ -111,18 +111,24 @@ class ModelConfig:
 
     def with_budgets(self) -> ModelConfig:
         """Return a copy whose weight, delta and update bits are NUMERICS' budgets."""
-        n, limit = self.layers, self.activation_max
         weight = tuple(
-            _largest_bits(14, ACCUMULATOR_BUDGET // (n[i] * limit[i]), minus_one=False)
-            for i in range(self.layer_count)
+            _largest_bits(14, ACCUMULATOR_BUDGET // (width * limit), minus_one=False)
+            for width, limit in zip(self.layers, self.activation_max, strict=False)
         )
-        delta = (15,) + tuple(
-            _largest_bits(15, INT32_MAX // (n[i + 1] << weight[i]), minus_one=True)
-            for i in range(1, self.layer_count)
-        )
-        update = _largest_bits(15, UPDATE_BUDGET // (self.batch * max(limit)), minus_one=True)
+        widest = dataclasses.replace(self, weight_bits=weight)
+        update = UPDATE_BUDGET // (self.batch * max(self.activation_max))
         return dataclasses.replace(
-            self, weight_bits=weight, delta_bits=delta, update_bits=update
+            widest,
+            delta_bits=widest._delta_budgets(),
+            update_bits=_largest_bits(15, update, minus_one=True),
+        )
+
+    def _delta_budgets(self) -> tuple[int, ...]:
+        """Return the largest db of every layer for the weight bits as they are."""
+        products = zip(self.layers[2:], self.weight_bits[1:], strict=True)
+        return (15,) + tuple(
+            _largest_bits(15, INT32_MAX // (n_out << bits), minus_one=True)
+            for n_out, bits in products
         )
 
     def check(self) -> None:
@@ -167,11 +173,17 @@ class ModelConfig:
 
     def _check_budgets(self) -> None:
         best = self.with_budgets()
-        for index in range(self.layer_count):
-            self._check_bits(f"weight_bits of layer {index}", self.weight_bits[index],
-                             best.weight_bits[index], "fewer or smaller inputs")
-            self._check_bits(f"delta_bits of layer {index}", self.delta_bits[index],
-                             best.delta_bits[index], "fewer outputs")
+        for index, bits in enumerate(self.weight_bits):
+            self._check_bits(
+                f"weight_bits of layer {index}",
+                bits,
+                best.weight_bits[index],
+                "fewer or smaller inputs",
+            )
+        for index, budget in enumerate(self._delta_budgets()):
+            self._check_bits(
+                f"delta_bits of layer {index}", self.delta_bits[index], budget, "fewer outputs"
+            )
         self._check_bits("update_bits", self.update_bits, best.update_bits, "a smaller batch")
 
     @staticmethod

@@ -15,7 +15,7 @@ from fixgrad.datasets import Dataset, Part, Scaling
 from fixgrad.datasets.loading import builtin_name
 from fixgrad.datasets.scaling import default_method
 from fixgrad.errors import DataError, ModelError
-from fixgrad.model import ModelConfig, State
+from fixgrad.model import ModelConfig, State, state_bytes
 from fixgrad.protocol import NUMERICS_VERSION, Activation, Loss
 from fixgrad.quantize import initial_state, initial_weights, learning_rate_pair
 from fixgrad.runfile import RunFile
@@ -27,6 +27,9 @@ _ACTIVATIONS = {
     "sigmoid": Activation.SIGMOID,
     "tanh": Activation.TANH,
 }
+STATE_BYTES_MAX = 2**28
+"""Larger models are refused before their weights are drawn."""
+
 _LOSSES = {"softmax_cross_entropy": Loss.SOFTMAX_CROSS_ENTROPY}
 
 
@@ -109,6 +112,13 @@ def prepare(run: RunFile) -> PreparedRun:
         run.data.scale, train.features, common=dataset.image, name=dataset.name
     )
     config = build_config(run, scaling)
+    if state_bytes(config) > STATE_BYTES_MAX:
+        raise run.error(
+            "model", "layers",
+            f"{config.parameter_count:,} parameters take more memory than any board has; type "
+            "smaller widths",
+            ModelError,
+        )
     samples = _samples(train, scaling, dataset.name)
     initial = initial_state(
         config,

@@ -128,7 +128,7 @@ def parse_run(text: str, path: Path) -> RunFile:
     """
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a TOMLDecodeError, or an integer of thousands of digits
         raise RunFileError(_syntax_error(text, path, str(error))) from error
     except RecursionError as error:
         raise RunFileError(f"{path}: nested too deeply to be a run file") from error

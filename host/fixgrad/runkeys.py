@@ -79,9 +79,13 @@ def _real(accepts: Callable[[float], bool], wanted: str) -> Callable[[object], f
     def check(value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise BadValueError(f"not a number; type {wanted}")
-        if not math.isfinite(value) or not accepts(value):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number) or not accepts(number):
             raise BadValueError(f"out of range; type {wanted}")
-        return float(value)
+        return number
 
     return check
 

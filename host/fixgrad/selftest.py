@@ -78,12 +78,14 @@ def _run_case(device: Device, path: Path) -> CaseResult:
     for progress in device.train(stream, 0, stream.end):
         if progress.step == step:
             continue
-        if progress.digest != case.digests[step]:
-            return failed(step, f"digest after step {step + 1}", progress.digest,
-                          case.digests[step])
-        loss = progress.loss_sum - loss_sum
-        if loss != case.losses[step]:
-            return failed(step, f"loss of step {step + 1}", loss, case.losses[step])
+        last = progress.step - 1
+        if progress.digest != case.digests[last]:
+            return failed(
+                step, f"digest after step {last + 1}", progress.digest, case.digests[last]
+            )
+        loss, expected = progress.loss_sum - loss_sum, sum(case.losses[step : progress.step])
+        if loss != expected:
+            return failed(step, f"loss of step {progress.step}", loss, expected)
         step, loss_sum = progress.step, progress.loss_sum
         counters = (progress.wsat, progress.asat, progress.bsat)
     for name, got, expected in zip(("wsat", "asat", "bsat"), counters, case.counters, strict=True):

@@ -156,6 +156,11 @@ class Session:
         return self._exhausted and not self._pending
 
     @property
+    def in_mid_frame(self) -> bool:
+        """True when a part of an answer has come."""
+        return self._decoder.in_mid_frame
+
+    @property
     def needs_hello(self) -> bool:
         """True when late answers to an earlier exchange may still come.
 

@@ -52,7 +52,8 @@ class Samples:
 
     def wire(self, config: ModelConfig) -> NDArray[np.uint8]:
         """Return whole samples as wire bytes, uint8 [N, feature_bytes + target_bytes]."""
-        targets = self.targets.reshape(len(self), -1).astype(TARGET_DTYPES[config.loss])
+        columns = 1 if self.targets.ndim == 1 else self.targets.shape[1]
+        targets = self.targets.reshape(len(self), columns).astype(TARGET_DTYPES[config.loss])
         return np.hstack([self.feature_wire(config), _bytes_of(targets)])
 
 
@@ -233,4 +234,5 @@ def _order(samples: int, epoch: int, seed: int, shuffle: bool) -> NDArray[np.int
 
 def _bytes_of(array: NDArray[np.generic]) -> NDArray[np.uint8]:
     """View each row of a 2-D array as its bytes."""
-    return np.ascontiguousarray(array).view(np.uint8).reshape(len(array), -1)
+    rows, columns = array.shape
+    return np.ascontiguousarray(array).view(np.uint8).reshape(rows, columns * array.itemsize)

@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fixgrad.device import Device, Progress
+from fixgrad.errors import LinkError
 from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import Loss
 from fixgrad.session import SessionLostError
 from fixgrad.stream import EpochSchedule, Samples, SampleStream
 
 _MASK32 = 0xFFFFFFFF
+
+RESTORES_MAX = 3
+"""Restores from one checkpoint after which the device is given up: it resets again and again."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def train(
         Events. The last one is the `EpochDone` of the last epoch, or `Stopped`.
 
     Raises:
-        LinkError: the device stopped answering.
+        LinkError: the device stopped answering, or loses its state again and again.
         DoesNotFitError: the model needs more memory than the board has.
     """
     stream = SampleStream(schedule, samples.wire(config))
@@ -156,6 +160,7 @@ class _Trainer:
         self._position = checkpoint.position
         self._tally = checkpoint.tally
         self._baseline: _Counters | None = None
+        self._restores = 0
 
     def run(self, adopt: bool) -> Iterator[Event]:
         if not (adopt and self._adopt()):
@@ -173,16 +178,17 @@ class _Trainer:
                     self._count(progress)
                     yield Advanced(self._position, self._stream.end, epoch + 1, self._tally)
                 state, _ = self._device.read_state(self._config)
-            except SessionLostError:
+            except SessionLostError as error:
                 adopted = self._adopt()
                 if not adopted:
-                    self._restore()
+                    self._restore_again(error)
                 yield Recovered(self._position, restored=not adopted)
                 continue
             tally = self._tally
             complete = self._position == (epoch + 1) * size
             if complete:
                 self._tally = Tally()
+            self._restores = 0
             self._checkpoint = Checkpoint(state, self._schedule.step_start(state.step), self._tally)
             if not complete:
                 yield Stopped(self._checkpoint)
@@ -207,6 +213,15 @@ class _Trainer:
         self._device.load(self._config, point.state, self._run_id, point.position)
         self._position, self._tally = point.position, point.tally
         self._baseline = _Counters(step=point.state.step)
+
+    def _restore_again(self, error: SessionLostError) -> None:
+        if self._restores == RESTORES_MAX:
+            raise LinkError(
+                f"the board lost its state {self._restores + 1} times since sample "
+                f"{self._checkpoint.position}: check its supply and its reset line"
+            ) from error
+        self._restores += 1
+        self._restore()
 
     def _count(self, progress: Progress) -> None:
         """Add what the device counted since its last answer.

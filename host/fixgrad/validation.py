@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fixgrad.device import Device
+from fixgrad.device import Device, Progress
 from fixgrad.model import ModelConfig, State
 from fixgrad.reference import Reference
 from fixgrad.stream import Samples, SampleStream, Schedule
@@ -33,8 +33,8 @@ class Difference:
         step: the first step after which the digests differ (1 is the first step);
             None where only outputs differ.
         tensor: weights, bias, velocity, bias_velocity, weight_exponent, activation_exponent, low,
-            prng, step, or logits.
-        layer: index of the layer; None for prng and step.
+            prng, step, logits, or digest where the difference does not repeat.
+        layer: index of the layer; None for prng, step, logits and digest.
         element: index inside the tensor.
         device, reference: the two integers.
         differing: differing values in all.
@@ -108,24 +108,22 @@ def validate(
     """
     total = schedule.steps if steps is None else min(steps, schedule.steps)
     reference = Reference(config, initial)
-    wire = train.wire(config)
-    stream = SampleStream(schedule, wire, split_steps=True)
+    stream = SampleStream(schedule, train.wire(config), split_steps=True)
     device.load(config, initial, run_id, 0)
     for progress in device.train(stream, 0, schedule.step_start(total)):
         if progress.step == reference.state.step:
             continue
-        step = reference.state.step
         before = reference.state.copy()
-        indices = schedule.step_indices(step)
-        result = reference.step(
-            train.features[indices], train.targets[indices], *schedule.learning_rate(step)
-        )
+        loss = 0
+        while reference.state.step < progress.step:  # more than one where an answer was lost
+            loss += _step(reference, schedule, train)
         digest = reference.digest()
-        if progress.digest != digest or progress.step != reference.state.step:
-            located = _locate(device, config, before, reference.state, run_id, stream)
-            yield Verdict(step + 1, config.parameter_count, 0, progress.digest, located)
+        if progress.digest != digest:
+            located = _locate(device, Reference(config, before), run_id, train, stream, progress)
+            yield Verdict(progress.step, config.parameter_count, 0, progress.digest, located)
             return
-        yield StepAgreed(step + 1, total, digest, result.loss, len(indices))
+        samples = schedule.step_start(progress.step) - schedule.step_start(before.step)
+        yield StepAgreed(progress.step, total, digest, loss, samples)
     state, _ = device.read_state(config)
     difference = compare_states(state, reference.state, total)
     outputs = 0
@@ -138,16 +136,14 @@ def validate(
     yield Verdict(total, config.parameter_count, outputs, reference.digest(), difference)
 
 
-def compare_states(
-    device: State, reference: State, step: int | None, *, repeatable: bool = True
-) -> Difference | None:
+def compare_states(device: State, reference: State, step: int | None) -> Difference | None:
     """Return the first difference of two states of one model, in canonical order, or None."""
     first: Difference | None = None
     differing = 0
     for (name, layer, mine), (_, _, theirs) in zip(
         device.tensors(), reference.tensors(), strict=True
     ):
-        found = _compare_tensor(name, layer, mine, theirs, step=step, repeatable=repeatable)
+        found = _compare_tensor(name, layer, mine, theirs, step=step)
         if found is not None:
             differing += found.differing
             first = first or found
@@ -156,12 +152,12 @@ def compare_states(
         for layer, (left, right) in enumerate(pairs, start=1 if name == "low" else 0):
             if left != right:
                 differing += 1
-                first = first or Difference(step, name, layer, (), left, right, 1, repeatable)
+                first = first or Difference(step, name, layer, (), left, right, 1, True)
     for name in ("prng", "step"):
         left, right = getattr(device, name), getattr(reference, name)
         if left != right:
             differing += 1
-            first = first or Difference(step, name, None, (), left, right, 1, repeatable)
+            first = first or Difference(step, name, None, (), left, right, 1, True)
     if first is None:
         return None
     return Difference(**{**vars(first), "differing": differing})
@@ -174,38 +170,44 @@ def _compare_tensor(
     reference: NDArray[np.integer],
     *,
     step: int | None,
-    repeatable: bool = True,
 ) -> Difference | None:
     places = np.argwhere(device.astype(np.int64) != reference.astype(np.int64))
     if not len(places):
         return None
     element = tuple(int(i) for i in places[0])
     return Difference(
-        step, name, layer, element, int(device[element]), int(reference[element]), len(places),
-        repeatable,
+        step, name, layer, element, int(device[element]), int(reference[element]), len(places), True
     )
+
+
+def _step(reference: Reference, schedule: Schedule, train: Samples) -> int:
+    """Run the reference's next step; return its loss."""
+    step = reference.state.step
+    indices = schedule.step_indices(step)
+    return reference.step(
+        train.features[indices], train.targets[indices], *schedule.learning_rate(step)
+    ).loss
 
 
 def _locate(
     device: Device,
-    config: ModelConfig,
-    before: State,
-    after: State,
+    reference: Reference,
     run_id: int,
+    train: Samples,
     stream: SampleStream,
+    seen: Progress,
 ) -> Difference:
-    """Repeat the first differing step alone, from the reference's state before it."""
-    schedule = stream.schedule
-    step = before.step
-    start, stop = schedule.step_start(step), schedule.step_start(step + 1)
-    last, _ = device.read_state(config)
-    device.load(config, before, run_id, start)
-    for _ in device.train(stream, start, stop):
-        pass
-    state, _ = device.read_state(config)
-    repeated = compare_states(state, after, step + 1)
-    if repeated is not None:
-        return repeated
-    stray = compare_states(last, after, step + 1, repeatable=False)
-    assert stray is not None, "the state read before was that of a differing digest"
-    return stray
+    """Repeat the steps since the last equal digest one by one; the first to differ is read."""
+    config, schedule = reference.config, stream.schedule
+    device.load(config, reference.state, run_id, schedule.step_start(reference.state.step))
+    while reference.state.step < seen.step:
+        step = reference.state.step
+        for _ in device.train(stream, schedule.step_start(step), schedule.step_start(step + 1)):
+            pass
+        _step(reference, schedule, train)
+        state, _ = device.read_state(config)
+        found = compare_states(state, reference.state, step + 1)
+        if found is not None:
+            return found
+    digest = reference.digest()
+    return Difference(seen.step, "digest", None, (), seen.digest, digest, 1, repeatable=False)

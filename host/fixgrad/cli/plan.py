@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from elftools.common.exceptions import ELFError
 
 from fixgrad.boards import BOARDS, Board
+from fixgrad.builds import project_dir
 from fixgrad.cli.options import PATH, json_option, spell_layers
 from fixgrad.cli.output import new_table, print_json, print_line, print_table
 from fixgrad.errors import DoesNotFitError
 from fixgrad.fitting import advice, largest_batch
+from fixgrad.images import read_image
 from fixgrad.model import ModelConfig
 from fixgrad.planner import Plan
 from fixgrad.planner import plan as lay_out
@@ -42,6 +45,7 @@ class _Fit:
     board: Board
     needed: int
     largest_batch: int
+    image_bytes: int | None
 
     @property
     def fits(self) -> bool:
@@ -65,7 +69,12 @@ def plan(run_file: Path, names: tuple[str, ...], as_json: bool) -> None:
     config = prepared.config
     layout = lay_out(config)
     fits = [
-        _Fit(board, layout.arena_bytes, largest_batch(config, board.arena_bytes))
+        _Fit(
+            board,
+            layout.arena_bytes,
+            largest_batch(config, board.arena_bytes, len(prepared.train)),
+            _image_bytes(board),
+        )
         for board in (BOARDS[name] for name in names or BOARDS)
     ]
     if as_json:
@@ -78,6 +87,15 @@ def plan(run_file: Path, names: tuple[str, ...], as_json: bool) -> None:
                 f"{run_file} needs {fit.needed:,} bytes, {fit.board.name} has "
                 f"{fit.board.arena_bytes:,} bytes for it; {advice(config, fit.board.arena_bytes)}"
             )
+
+
+def _image_bytes(board: Board) -> int | None:
+    """Return the flash that a board's image takes; None if it was not built yet."""
+    path = project_dir() / ".pio" / "build" / board.name / "firmware.elf"
+    try:
+        return read_image(path).flash_bytes
+    except (OSError, ELFError):
+        return None
 
 
 def _print(config: ModelConfig, layout: Plan, fits: list[_Fit]) -> None:
@@ -93,7 +111,7 @@ def _print(config: ModelConfig, layout: Plan, fits: list[_Fit]) -> None:
     table.add_row("total", f"{layout.arena_bytes:,}")
     print_table(table)
     print_line("")
-    numbers = ("RAM", "stack", "program", "for models", "left", "largest batch", "flash")
+    numbers = ("RAM", "stack", "program", "for models", "left", "largest batch", "flash", "image")
     table = new_table("board", *numbers, "", right=numbers)
     for fit in fits:
         board = fit.board
@@ -106,6 +124,7 @@ def _print(config: ModelConfig, layout: Plan, fits: list[_Fit]) -> None:
             f"{board.arena_bytes - fit.needed:,}",
             str(fit.largest_batch),
             f"{board.flash_bytes:,}",
+            "not built" if fit.image_bytes is None else f"{fit.image_bytes:,}",
             "fits" if fit.fits else "does not fit",
         )
     print_table(table)
@@ -129,6 +148,7 @@ def _report(config: ModelConfig, layout: Plan, fits: list[_Fit]) -> dict[str, ob
                 "left_bytes": fit.board.arena_bytes - fit.needed,
                 "largest_batch": fit.largest_batch,
                 "flash_bytes": fit.board.flash_bytes,
+                "image_bytes": fit.image_bytes,
             }
             for fit in fits
         ],

@@ -162,7 +162,7 @@ def run_training(
         MismatchError: the parameters read back do not have the device's digest.
     """
     checkpoint = _checkpoint(folder, prepared)
-    go_on = f"continue with: fixgrad train --resume {shlex.quote(str(folder.path))} --port {port}"
+    go_on = f"continue with: fixgrad train --resume {_quoted(folder)} --port {shlex.quote(port)}"
     drawing = _Drawing(prepared, folder, checkpoint)
     started = time.monotonic()
     try:
@@ -209,8 +209,12 @@ def _measure(
     except KeyboardInterrupt as error:
         raise InterruptedRunError(
             "stopped after the last step; the parameters are kept, measure them with: fixgrad eval "
-            f"{shlex.quote(str(folder.path))} --port {port}"
+            f"{_quoted(folder)} --port {shlex.quote(port)}"
         ) from error
+
+
+def _quoted(folder: RunFolder) -> str:
+    return shlex.quote(str(folder.path))
 
 
 class _Drawing:

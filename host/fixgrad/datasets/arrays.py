@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fixgrad.datasets.dataset import Dataset, Features, Part, check_finite
+from fixgrad.datasets.dataset import Dataset, Features, Part, check_finite, quoted
 from fixgrad.datasets.labels import array_classes
 from fixgrad.errors import DataError
 
@@ -98,7 +99,8 @@ def _as_in_training(
     for label in test_classes:
         if label not in classes:
             raise DataError(
-                f"{name}: label '{label}' of {array_name} does not occur in the training labels"
+                f"{name}: label {quoted(label)} of {array_name} does not occur in the training "
+                "labels"
             )
     return np.array([classes.index(label) for label in test_classes], dtype=np.int64)[indices]
 
@@ -123,14 +125,16 @@ def _features(name: str, array_name: str, array: NDArray[np.generic]) -> Feature
 
 def _load(path: Path, data: bytes) -> object:
     try:
-        return np.load(io.BytesIO(data), allow_pickle=False)
+        with warnings.catch_warnings(action="ignore"):
+            return np.load(io.BytesIO(data), allow_pickle=False)
     except Exception as error:  # damaged files raise whatever the parsers inside happen to hit
         raise DataError(f"{path} is not a readable NumPy file: {_reason(error)}") from error
 
 
 def _member(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> NDArray[np.generic]:
     try:
-        array = archive[name]
+        with warnings.catch_warnings(action="ignore"):
+            array = archive[name]
     except Exception as error:  # as in _load
         raise DataError(f"{path}: cannot read the array {name}: {_reason(error)}") from error
     return _array(path, name, array)

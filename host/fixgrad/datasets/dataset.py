@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from fixgrad.errors import DataError
 from fixgrad.protocol import LIMITS
 
+QUOTED_MAX = 40
+
 Features = NDArray[np.uint8] | NDArray[np.float64]
 Targets = NDArray[np.int64] | NDArray[np.float64]
 
@@ -66,6 +68,12 @@ class Dataset:
         return len(self.samples) + (len(self.test) if self.test else 0)
 
 
+def quoted(text: str) -> str:
+    """Return a text from a file as messages show it: in quotes, on one line, not too long."""
+    line = " ".join(text.split())
+    return f"'{line[:QUOTED_MAX]}…'" if len(line) > QUOTED_MAX else f"'{line}'"
+
+
 def check_classes(dataset: Dataset) -> None:
     """Check that there is something to tell apart.
 
@@ -80,7 +88,7 @@ def check_classes(dataset: Dataset) -> None:
     if len(present) == 1:
         raise DataError(
             f"{dataset.name}: all {len(dataset.samples)} samples have the class "
-            f"'{dataset.class_names[int(present[0])]}'; training needs at least two classes "
+            f"{quoted(dataset.class_names[int(present[0])])}; training needs at least two classes "
             "(is the label column right?)"
         )
     most = LIMITS["OUTPUTS_MAX"]

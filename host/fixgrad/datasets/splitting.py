@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from fixgrad.datasets.dataset import Dataset, Part
+from fixgrad.datasets.dataset import Dataset, Part, quoted
 from fixgrad.errors import DataError
 
 
@@ -53,8 +53,8 @@ def _check_counts(dataset: Dataset, test_fraction: float) -> None:
     if counts.min() < 2:
         rare = dataset.class_names[int(classes[counts.argmin()])]
         raise DataError(
-            f"{dataset.name}: class '{rare}' has a single sample; the training part and the test "
-            "part need one each"
+            f"{dataset.name}: class {quoted(rare)} has a single sample; the training part and the "
+            "test part need one each"
         )
     total = int(counts.sum())
     test = math.ceil(test_fraction * total)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from fixgrad.datasets.dataset import Dataset, Part
+from fixgrad.datasets.dataset import Dataset, Part, quoted
 from fixgrad.datasets.labels import name_classes
 from fixgrad.errors import DataError
 
@@ -110,15 +111,16 @@ def read_table(
     named = _has_header(first, header)
     if isinstance(label, str) and not named:
         raise DataError(
-            f"{path}: label '{label}' is a name, but row 1 holds no column names; give the place "
-            "of the label column instead (label = -1 is the last)"
+            f"{path}: label {quoted(label)} is a name, but row 1 holds no column names; give the "
+            "place of the label column instead (label = -1 is the last)"
         )
     names = tuple(cell.strip() for cell in first) if named else tuple(
         f"column {place}" for place in range(1, len(first) + 1)
     )
     column = None if label is None else _label_column(path, names, label)
-    rows: list[NDArray[np.float64]] = []
+    values = array("d")
     labels: list[str] = []
+    count = 0
     if not named:
         records = _chain(first_row, first, records)
     for row, cells in records:
@@ -130,16 +132,18 @@ def read_table(
         if column is not None:
             labels.append(_label(path, row, column, names, cells[column]))
             cells = cells[:column] + cells[column + 1 :]
-        rows.append(_numbers(path, row, cells, column, names))
-    if not rows:
+        values.frombytes(_numbers(path, row, cells, column, names).tobytes())
+        count += 1
+    if not count:
         raise DataError(f"{path} is empty: it has a header, but no samples below it")
-    if len(rows[0]) == 0:
+    if not values:
         raise DataError(
             f"{path} has a single column; a label column and at least one feature are needed "
             "(delimiters: comma, semicolon, tab, |)"
         )
     kept = tuple(name for place, name in enumerate(names) if place != column)
-    return Table(kept, np.vstack(rows), None if column is None else labels)
+    features = np.frombuffer(values, np.float64).reshape(count, -1)
+    return Table(kept, features, None if column is None else labels)
 
 
 def _records(path: Path, data: bytes) -> Iterator[tuple[int, list[str]]]:
@@ -151,7 +155,7 @@ def _records(path: Path, data: bytes) -> Iterator[tuple[int, list[str]]]:
             f"{path} is not a CSV file in UTF-8 (byte {error.start} is 0x{data[error.start]:02x}); "
             "data is read from CSV, .npz, .npy and IDX files"
         ) from error
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     try:
         for row, cells in enumerate(reader, 1):
             if any(cell.strip() for cell in cells):
@@ -193,11 +197,11 @@ def _label_column(path: Path, names: Sequence[str], label: str | int) -> int:
             return names.index(label)
         if label in names:
             raise DataError(
-                f"{path}: {names.count(label)} columns are called '{label}'; give the place of the "
-                "label column instead (label = 1 is the first, label = -1 the last)"
+                f"{path}: {names.count(label)} columns are called {quoted(label)}; give the place "
+                "of the label column instead (label = 1 is the first, label = -1 the last)"
             )
-        known = ", ".join(f"'{name}'" for name in names[:12]) + (", …" if len(names) > 12 else "")
-        raise DataError(f"{path} has no column '{label}'; its columns are {known}")
+        known = ", ".join(quoted(name) for name in names[:12]) + (", …" if len(names) > 12 else "")
+        raise DataError(f"{path} has no column {quoted(label)}; its columns are {known}")
     if label == 0 or abs(label) > len(names):
         raise DataError(
             f"{path} has no column {label}; its {len(names)} columns count from 1 (negative: from "
@@ -211,7 +215,7 @@ def _label(path: Path, row: int, column: int, names: Sequence[str], cell: str) -
     if text.lower() in _MISSING or (_is_number(text) and not math.isfinite(float(text))):
         raise DataError(
             f"{path}: row {row}, {_column(column, names)}: the label is "
-            f"{repr(text) if text else 'missing'}; fill it in or delete the row"
+            f"{quoted(text) if text else 'missing'}; fill it in or delete the row"
         )
     return text
 
@@ -250,16 +254,16 @@ def _complaint(cell: str, row: int) -> str:
     if _is_number(text) and "_" not in text:
         return f"{text} is not a finite number; fill it in or delete the row"
     if text.lower() in _MISSING:
-        what = f"'{text}'" if text else "the cell is empty"
+        what = quoted(text) if text else "the cell is empty"
         return f"{what}: a value is missing; fill it in or delete the row"
     if text.count(",") == 1 and _is_number(text.replace(",", ".")):
-        return f"'{text}' is not a number; write it with a point: {text.replace(',', '.')}"
+        return f"{quoted(text)} is not a number; write it with a point: {text.replace(',', '.')}"
     hint = "every column but the label must hold numbers"
     if row == 1:
         hint += "; if row 1 holds column names, set header = true in [data]"
-    return f"'{text}' is not a number; {hint}"
+    return f"{quoted(text)} is not a number; {hint}"
 
 
 def _column(column: int, names: Sequence[str]) -> str:
     place = f"column {column + 1}"
-    return place if names[column] == place else f"{place} ({names[column]})"
+    return place if names[column] == place else f"{place} ({quoted(names[column])[1:-1]})"

@@ -1,0 +1,448 @@
+"""The session's state machine in virtual time, against a model of the device."""
+
+import random
+
+import pytest
+from fixgrad.errors import LinkError
+from fixgrad.framing import encode_frame
+from fixgrad.protocol import Message, Reason, Status
+from fixgrad.session import (
+    EXPIRIES_MAX,
+    TIMER_MAX_S,
+    NoAnswerError,
+    Request,
+    Session,
+    SessionLostError,
+)
+from link_model import Link, ModelDevice, data_ack, data_requests, read_requests
+
+STREAM = bytes(random.Random(7).randbytes(5000))
+
+
+def open_link(window: int = 1000, **faults: object) -> Link:
+    """Return a link after HELLO; faults begin afterwards."""
+    link = Link(Session(41, 115200), ModelDevice())
+    link.session.hello(99, link.now)
+    link.run()
+    link.session.window_bytes = window
+    link.writes.clear()
+    link.ring_most = 0
+    for name, fault in faults.items():
+        setattr(link, name, fault)
+    return link
+
+
+def lose(*numbers: int):  # type: ignore[no-untyped-def]
+    """Return a fault that loses the writes of these numbers."""
+    count = -1
+
+    def fault(data: bytes) -> bytes:
+        nonlocal count
+        count += 1
+        return b"" if count in numbers else data
+
+    return fault
+
+
+def frames_of(write: bytes) -> list[bytes]:
+    """Return the encoded frames of a write."""
+    return [part for part in write.split(b"\0") if part]
+
+
+def test_hello_sends_a_delimiter_first_and_a_session_that_is_not_zero() -> None:
+    session = Session(255, 115200)
+    session.hello(5, 0.0)
+    assert session.outgoing(0.0) == b"\0" + encode_frame(Message.HELLO, 1, 5)
+
+
+def test_hello_takes_a_new_session_every_time() -> None:
+    link = open_link()
+    before = link.device.session
+    link.session.hello(100, link.now)
+    link.run()
+    assert link.device.session == before + 1
+
+
+def test_hello_ack_with_another_nonce_is_no_answer() -> None:
+    session = Session(1, 115200)
+    session.hello(5, 0.0)
+    session.outgoing(0.0)
+    assert session.receive(encode_frame(Message.HELLO_ACK, 2, 6, b"\1"), 0.0) == []
+    assert not session.done
+
+
+def test_undisturbed_stream_is_applied_once_without_repetition() -> None:
+    link = open_link()
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    answers = link.run()
+    assert link.device.applied == STREAM
+    assert answers[-1].pos == len(STREAM)
+    assert link.session.stats.retransmitted_bytes == 0
+    assert link.session.stats.frames == 50
+    assert not link.session.needs_hello
+
+
+def test_statistics_count_every_byte_sent_while_streaming() -> None:
+    link = open_link()
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    link.run()
+    assert link.session.stats.wire_bytes == sum(map(len, link.writes))
+
+
+@pytest.mark.parametrize("window", [270, 300, 511, 1000, 4095])
+def test_window_is_never_exceeded_however_slow_the_device(window: int) -> None:
+    link = open_link(window)
+    link.session.begin(data_requests(STREAM, 250), link.now)
+    link.run(random.Random(window))
+    assert link.device.applied == STREAM
+    assert 250 < link.ring_most <= window
+
+
+def test_window_is_filled() -> None:
+    link = open_link(1000)
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    sent = len(link.send())
+    assert 1000 - 112 < sent <= 1000
+
+
+@pytest.mark.parametrize("lost", range(6))
+def test_window_holds_after_a_frame_was_lost(lost: int) -> None:
+    link = open_link(600)
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    damaged = False
+
+    def fault(data: bytes) -> bytes:
+        nonlocal damaged
+        frames = data.split(b"\0")
+        if damaged or len(link.writes) <= lost:
+            return data
+        damaged = True
+        return b"\0".join(frames[1:])
+
+    link.to_device = fault
+    link.run(random.Random(lost))
+    assert link.device.applied == STREAM
+    assert link.ring_most <= 600
+
+
+def test_requests_are_read_only_as_far_as_the_window_allows() -> None:
+    link = open_link(500)
+    taken = 0
+
+    def requests():  # type: ignore[no-untyped-def]
+        nonlocal taken
+        for request in data_requests(STREAM, 100):
+            taken += 1
+            yield request
+
+    link.session.begin(requests(), link.now)
+    link.send()
+    assert taken == 5
+
+
+def test_lost_frame_is_repeated_at_the_first_answer_behind_it_and_once() -> None:
+    link = open_link(1000)
+    link.session.begin(data_requests(STREAM[:800], 100), link.now)
+    first = link.session.outgoing(link.now)
+    frames = frames_of(first)
+    assert len(frames) == 8
+    link.ring += b"\0".join(frames[:2] + frames[3:]) + b"\0"
+    link.work()
+    link.deliver()
+    again = link.send()
+    assert again == b"\0" + first[first.index(frames[2]) :]
+    link.work()
+    link.deliver()
+    assert link.send() == b""
+    assert link.device.applied == STREAM[:800]
+    assert link.session.stats.go_backs == 1
+    assert link.session.stats.expiries == 0
+
+
+def test_damaged_frame_is_repeated_at_once() -> None:
+    link = open_link(1000)
+    link.session.begin(data_requests(STREAM[:100], 100), link.now)
+    wire = bytearray(link.session.outgoing(link.now))
+    wire[20] ^= 0x40
+    link.ring += wire
+    link.work()
+    link.deliver()
+    assert link.send().startswith(b"\0")
+    link.work()
+    link.deliver()
+    assert link.device.applied == STREAM[:100]
+    assert link.session.stats.go_backs == 1
+
+
+def test_lost_acknowledgement_is_covered_by_the_next_one() -> None:
+    link = open_link(1000)
+    link.session.begin(data_requests(STREAM[:300], 100), link.now)
+    link.send()
+    link.work()
+    link.backward[:] = link.backward[link.backward.index(0) + 1 :]
+    answers = link.deliver()
+    assert [answer.pos for answer in answers] == [200, 300]
+    link.send()
+    assert link.session.done
+    assert link.session.stats.retransmitted_bytes == 0
+
+
+def test_lost_last_acknowledgement_is_fetched_by_the_timer() -> None:
+    link = open_link(to_host=lose(0))
+    link.session.begin(data_requests(STREAM[:100], 100), link.now)
+    assert [answer.pos for answer in link.run()] == [100]
+    assert link.device.applied == STREAM[:100]
+    assert link.session.stats.expiries == 1
+
+
+def test_timer_sends_a_delimiter_and_the_first_frame_alone() -> None:
+    link = open_link(1000)
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    first = link.session.outgoing(link.now)
+    timeout = link.session.timeout_s
+    assert link.session.outgoing(link.now + 0.99 * timeout) == b""
+    again = link.session.outgoing(link.now + timeout)
+    assert again == b"\0" + frames_of(first)[0] + b"\0"
+
+
+def test_timer_is_twice_the_window_at_line_speed_plus_50_ms_and_the_longest_answer() -> None:
+    link = open_link(1000)
+    assert link.session.timeout_s == pytest.approx(2 * 1000 * 10 / 115200 + 0.05)
+    link.session.begin(data_requests(STREAM[:100], 100), link.now)
+    link.send()
+    link.now += 0.125
+    link.work()
+    link.deliver()
+    assert link.session.timeout_s == pytest.approx(2 * 1000 * 10 / 115200 + 0.05 + 0.125)
+
+
+def test_timer_doubles_up_to_its_limit_and_then_the_link_is_lost() -> None:
+    link = open_link(4000, to_device=lambda data: b"")
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    link.send()
+    first = link.session.timeout_s
+    waits = []
+    with pytest.raises(NoAnswerError):
+        while True:
+            waits.append(link.session.timeout_s)
+            link.now += link.session.timeout_s + 1e-9
+            link.send()
+    expected = [min(first * 2**k, TIMER_MAX_S) for k in range(EXPIRIES_MAX)]
+    assert waits == pytest.approx(expected)
+    assert issubclass(NoAnswerError, LinkError)
+
+
+def test_expiries_are_counted_anew_after_an_answer() -> None:
+    link = open_link(300)
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    for _ in range(3 * EXPIRIES_MAX):
+        link.session.outgoing(link.now)
+        link.ring.clear()
+        link.now += link.session.timeout_s + 1e-9
+        link.send()
+        link.work()
+        link.deliver()
+    assert link.session.stats.expiries == 3 * EXPIRIES_MAX
+
+
+def test_repeated_acknowledgements_change_nothing() -> None:
+    link = open_link(to_host=lambda data: data * 3)
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    positions = [answer.pos for answer in link.run()]
+    assert positions == list(range(100, len(STREAM) + 1, 100))
+    assert link.device.applied == STREAM
+
+
+def test_acknowledgement_beyond_what_was_sent_is_ignored() -> None:
+    link = open_link(300)
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    link.send()
+    frame = encode_frame(Message.DATA_ACK, link.device.session, 4000, data_ack(Status.OK))
+    assert link.session.receive(frame, link.now) == []
+
+
+def test_answers_of_another_session_are_ignored() -> None:
+    link = open_link()
+    link.session.begin(data_requests(STREAM[:100], 100), link.now)
+    link.send()
+    stale = encode_frame(Message.DATA_ACK, link.device.session - 1, 100, data_ack(Status.OK))
+    assert link.session.receive(stale, link.now) == []
+    assert not link.session.done
+
+
+def test_damaged_answers_are_ignored() -> None:
+    link = open_link()
+    link.session.begin(data_requests(STREAM[:100], 100), link.now)
+    link.send()
+    link.work()
+    damaged = bytearray(link.backward)
+    damaged[10] ^= 1
+    assert link.session.receive(bytes(damaged), link.now) == []
+
+
+def test_error_status_is_handed_over_with_its_position() -> None:
+    link = open_link()
+    link.session.begin(data_requests(STREAM[:100], 100), link.now)
+    link.send()
+    frame = encode_frame(Message.DATA_ACK, link.device.session, 40, data_ack(Status.BAD_SAMPLE))
+    (answer,) = link.session.receive(frame, link.now)
+    assert (answer.pos, answer.payload[0]) == (40, Status.BAD_SAMPLE)
+
+
+def test_device_reset_in_mid_stream_is_a_lost_session() -> None:
+    link = open_link()
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    link.send()
+    link.device = ModelDevice()
+    with pytest.raises(SessionLostError, match="reset"):
+        link.run()
+
+
+def test_device_without_a_run_is_a_lost_session() -> None:
+    link = open_link()
+    link.device.has_run = False
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    with pytest.raises(SessionLostError, match="no run"):
+        link.run()
+
+
+def test_answer_to_a_frame_older_than_the_session_is_ignored() -> None:
+    link = open_link()
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    link.ring += encode_frame(Message.DATA, link.device.session - 1, 0, b"old")
+    link.run()
+    assert link.device.applied == STREAM
+
+
+def test_hello_ignores_that_the_device_had_no_session() -> None:
+    link = Link(Session(1, 115200), ModelDevice())
+    link.ring += b"\x55garbage\0"
+    link.session.hello(5, link.now)
+    assert [answer.type for answer in link.run()] == [Message.HELLO_ACK]
+
+
+def test_reads_are_answered_in_order_through_the_window() -> None:
+    link = open_link(300)
+    link.session.begin(read_requests(256, 16), link.now)
+    answers = link.run()
+    assert b"".join(answer.payload for answer in answers) == link.device.memory
+    assert link.ring_most <= 300
+
+
+def test_lost_read_answer_is_fetched_again_when_a_later_one_comes() -> None:
+    link = open_link(1000)
+    link.session.begin(read_requests(256, 16), link.now)
+    link.send()
+    link.work()
+    first_two = [i for i, byte in enumerate(link.backward) if byte == 0][:2]
+    del link.backward[first_two[0] + 1 : first_two[1] + 1]
+    answers = link.run()
+    assert b"".join(answer.payload for answer in answers) == link.device.memory
+    assert link.session.stats.expiries == 0
+
+
+def test_damage_report_repeats_requests_of_any_kind() -> None:
+    link = open_link(1000)
+    link.session.begin(read_requests(64, 16), link.now)
+    wire = bytearray(link.session.outgoing(link.now))
+    wire[3] ^= 0x08
+    link.ring += wire
+    answers = link.run()
+    assert b"".join(answer.payload for answer in answers) == link.device.memory[:64]
+    assert link.session.stats.expiries == 0
+
+
+def test_commit_is_answered_by_any_position() -> None:
+    link = open_link()
+    link.session.begin([Request(Message.COMMIT, 0, bytes(12))], link.now)
+    link.session.outgoing(link.now)
+    frame = encode_frame(Message.COMMIT_ACK, link.device.session, 4711, b"\0")
+    assert [answer.pos for answer in link.session.receive(frame, link.now)] == [4711]
+
+
+def test_late_answers_are_possible_after_a_repetition_until_hello() -> None:
+    link = open_link(to_host=lose(0))
+    link.session.begin(read_requests(16, 16), link.now)
+    link.run()
+    assert link.session.needs_hello
+    link.session.hello(7, link.now)
+    link.run()
+    assert not link.session.needs_hello
+
+
+def test_late_answers_are_possible_after_an_abandoned_exchange() -> None:
+    link = open_link()
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    link.send()
+    assert link.session.needs_hello
+
+
+def test_frames_of_an_abandoned_exchange_still_count_in_the_window() -> None:
+    link = open_link(1000)
+    link.session.begin(data_requests(STREAM, 88), link.now)
+    assert len(link.send()) == 1000
+    link.session.hello(7, link.now)
+    assert link.send() == b""
+    link.work(300)
+    link.deliver()
+    assert link.send() != b""
+    link.run()
+    assert link.ring_most <= 1000
+
+
+def faulty(rng: random.Random, rate: float):  # type: ignore[no-untyped-def]
+    """Return a line that flips, drops, inserts and repeats bytes."""
+
+    def fault(data: bytes) -> bytes:
+        out = bytearray()
+        for byte in data:
+            draw = rng.random() / rate
+            if draw < 1:
+                out.append(byte ^ 1 << rng.randrange(8))
+            elif draw < 2:
+                continue
+            elif draw < 3:
+                out += bytes([rng.randrange(256), byte])
+            else:
+                out.append(byte)
+        if rng.random() < 20 * rate and len(out) > 20:
+            start = rng.randrange(len(out))
+            out += out[start : start + rng.randrange(200)]
+        return bytes(out)
+
+    return fault
+
+
+@pytest.mark.parametrize("rate", [1e-4, 4e-4])
+@pytest.mark.parametrize("seed", range(25))
+def test_faulty_line_changes_nothing_that_is_applied(seed: int, rate: float) -> None:
+    rng = random.Random(1000 * seed + 1)
+    size = rng.randrange(20, 230)
+    link = open_link(
+        rng.choice([300, 511, 1000, 4095]),
+        to_device=faulty(rng, rate),
+        to_host=faulty(rng, rate),
+    )
+    link.session.begin(data_requests(STREAM, size), link.now)
+    positions = [answer.pos for answer in link.run(rng)]
+    assert bytes(link.device.applied) == STREAM
+    assert positions == sorted(set(positions))
+    assert positions[-1] == len(STREAM)
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_faulty_line_changes_nothing_that_is_read(seed: int) -> None:
+    rng = random.Random(2000 + seed)
+    link = open_link(511, to_device=faulty(rng, 4e-4), to_host=faulty(rng, 4e-4))
+    link.session.begin(read_requests(256, 8), link.now)
+    answers = link.run(rng)
+    assert b"".join(answer.payload for answer in answers) == link.device.memory
+
+
+def test_reason_of_no_session_is_told_apart() -> None:
+    link = open_link()
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    link.send()
+    frame = encode_frame(Message.NO_SESSION, 0, 2, bytes([Reason.SESSION]))
+    with pytest.raises(SessionLostError, match="lost this session"):
+        link.session.receive(frame, link.now)

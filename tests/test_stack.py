@@ -1,0 +1,69 @@
+"""How deep the stack grows on each board, read from what its paint has left."""
+
+import numpy as np
+from fixgrad.boards import BOARDS
+from fixgrad.builds import build_image
+from fixgrad.device import Device
+from fixgrad.images import read_image
+from fixgrad.model import ModelConfig
+from fixgrad.protocol import Activation, InputFormat, Loss
+from fixgrad.quantize import initial_state, initial_weights
+from fixgrad.selftest import Outcome, selftest
+from fixgrad.stream import EpochSchedule, SampleStream
+from fixgrad.urlhandlers.protocol_qemu import Serial
+from fixgrad.vectors import packaged_vectors
+
+PAINT = 0xA5A5A5A5
+# An exception pushes 8 words and one of padding; its handler keeps a return address.
+INTERRUPT_BYTES = 40
+
+DIGITS = ModelConfig(
+    layers=(64, 32, 10),
+    activations=(Activation.RELU,),
+    loss=Loss.SOFTMAX_CROSS_ENTROPY,
+    batch=8,
+    input_format=InputFormat.U8,
+    input_max=16,
+    activation_bits=(8,),
+    weight_bits=(),
+    delta_bits=(),
+    update_bits=0,
+).with_budgets()
+
+
+def unused_stack(port: Serial, name: str) -> int:
+    """Return the bytes of the stack that were never written."""
+    image = read_image(build_image(BOARDS[name]))
+    assert port._emulator is not None
+    memory = port._emulator.memory(image.symbols["stack_start"], image.stack_bytes)
+    written = np.flatnonzero(np.frombuffer(memory, "<u4") != PAINT)
+    return int(written[0]) * 4
+
+
+def test_every_request_leaves_room_for_an_interrupt(board_name: str) -> None:
+    random = np.random.default_rng(1)
+    features = random.integers(0, 17, (64, 64), dtype=np.uint8)
+    classes = random.integers(0, 10, (64, 1), dtype=np.uint8)
+    wire = np.concatenate([features, classes], axis=1)
+    with Serial(f"qemu://{board_name}", timeout=0.02) as port:
+        device = Device(port, board_name)
+        device.load(DIGITS, initial_state(DIGITS, initial_weights(DIGITS.layers, 1), 1, -4), 5, 0)
+        # One frame at a time: no byte arrives, so no interrupt adds to what is measured.
+        for i in range(16):
+            device.infer(DIGITS, features[i : i + 1])
+            device.evaluate(wire[i : i + 1])
+        device.read_state(DIGITS)
+        schedule = EpochSchedule(64, 8, 1, 1, True, lambda step: (128, -11))
+        stream = SampleStream(schedule, wire)
+        steps = [p.step for i in range(16) for p in device.train(stream, i, i + 1)]
+        assert steps[-1] == 2
+        assert unused_stack(port, board_name) >= INTERRUPT_BYTES
+
+
+def test_every_option_leaves_room_for_an_interrupt(board_name: str) -> None:
+    small = {"growing_exponent_momentum_widen", "odd_shapes_five_layers", "xor_sigmoid"}
+    paths = [path for path in packaged_vectors() if path.stem in small]
+    with Serial(f"qemu://{board_name}", timeout=0.02) as port:
+        results = list(selftest(Device(port, board_name), paths))
+        assert [r.outcome for r in results] == [Outcome.PASSED] * len(small)
+        assert unused_stack(port, board_name) >= INTERRUPT_BYTES

@@ -1,0 +1,146 @@
+"""Training as events: epochs, stops, and the one path of recovery, on the firmware as a process."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from fixgrad.device import Device, Progress
+from fixgrad.digest import state_digest
+from fixgrad.errors import LinkError
+from fixgrad.stream import EpochSchedule, Samples
+from fixgrad.training import (
+    RESTORES_MAX,
+    Advanced,
+    Checkpoint,
+    EpochDone,
+    Event,
+    Recovered,
+    Stopped,
+    Tally,
+    train,
+)
+from fixgrad.urlhandlers.protocol_sim import Serial
+from small_models import SMALL as CONFIG
+from small_models import small_state
+
+# An epoch takes about four of the process's frames.
+SAMPLES, EPOCHS, RUN_ID = 8001, 3, 77
+SCHEDULE = EpochSchedule(SAMPLES, CONFIG.batch, EPOCHS, 5, True, lambda step: (200, -10))
+
+
+@pytest.fixture(scope="module")
+def samples() -> Samples:
+    random = np.random.default_rng(1)
+    shape = (SAMPLES, CONFIG.layers[0])
+    features = random.integers(0, CONFIG.input_max + 1, shape).astype(np.uint8)
+    return Samples(features, random.integers(0, CONFIG.outputs, SAMPLES).astype(np.int32))
+
+
+@pytest.fixture
+def port() -> Iterator[Serial]:
+    with Serial("sim://", timeout=0.02) as opened:
+        yield opened
+
+
+def start(
+    device: Device, samples: Samples, point: Checkpoint, **options: object
+) -> Iterator[Event]:
+    return train(device, CONFIG, RUN_ID, samples, SCHEDULE, point, **options)  # type: ignore[arg-type]
+
+
+def beginning() -> Checkpoint:
+    state = small_state(CONFIG)
+    state.step = 0
+    return Checkpoint(state, 0, Tally())
+
+
+def final(events: list[Event]) -> EpochDone:
+    last = events[-1]
+    assert isinstance(last, EpochDone)
+    assert last.epoch == EPOCHS
+    return last
+
+
+@pytest.fixture
+def undisturbed(samples: Samples) -> EpochDone:
+    with Serial("sim://", timeout=0.02) as port:
+        return final(list(start(Device(port, "sim"), samples, beginning())))
+
+
+def test_every_epoch_counts_every_sample(port: Serial, samples: Samples) -> None:
+    events = list(start(Device(port, "sim"), samples, beginning()))
+    done = [e for e in events if isinstance(e, EpochDone)]
+    assert [e.epoch for e in done] == [1, 2, 3]
+    assert [e.tally.samples for e in done] == [SAMPLES] * EPOCHS
+    assert [e.checkpoint.position for e in done] == [SAMPLES, 2 * SAMPLES, 3 * SAMPLES]
+
+
+def test_a_stopped_run_continues_to_the_same_state_and_tally(
+    port: Serial, samples: Samples, undisturbed: EpochDone
+) -> None:
+    seen: list[Event] = []
+    events = start(
+        Device(port, "sim"), samples, beginning(), should_stop=lambda: len(seen) >= 2
+    )
+    for event in events:
+        seen.append(event)
+    stopped = seen[-1]
+    assert isinstance(stopped, Stopped)
+    assert 0 < stopped.checkpoint.position < SAMPLES
+    with Serial("sim://", timeout=0.02) as another:
+        resumed = list(start(Device(another, "sim"), samples, stopped.checkpoint))
+    assert_equal(final(resumed), undisturbed)
+
+
+def assert_equal(done: EpochDone, expected: EpochDone) -> None:
+    assert state_digest(done.checkpoint.state) == state_digest(expected.checkpoint.state)
+    assert done.tally == expected.tally
+
+
+class Disturbed:
+    """A device whose board is reset when an answer for which `when` is true has come."""
+
+    def __init__(self, port: Serial, when: Callable[[Progress], bool]) -> None:
+        self._device, self._port, self._when = Device(port, "sim"), port, when
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._device, name)
+
+    def train(self, *arguments: object, **options: object) -> Iterator[Progress]:
+        for progress in self._device.train(*arguments, **options):  # type: ignore[arg-type]
+            yield progress
+            if self._when(progress):
+                self._port.reset_device()
+
+
+def test_a_reset_board_is_restored_from_the_checkpoint(
+    port: Serial, samples: Samples, undisturbed: EpochDone
+) -> None:
+    resets = iter([True])
+    device = Disturbed(port, lambda p: p.next > SAMPLES + 10 and next(resets, False))
+    events = list(start(device, samples, beginning()))  # type: ignore[arg-type]
+    assert [e for e in events if isinstance(e, Recovered)] == [Recovered(SAMPLES, restored=True)]
+    assert_equal(final(events), undisturbed)
+
+
+def test_a_board_that_resets_again_and_again_is_given_up(port: Serial, samples: Samples) -> None:
+    device = Disturbed(port, lambda p: True)
+    seen = []
+    with pytest.raises(LinkError, match="check its supply"):
+        for event in start(device, samples, beginning()):  # type: ignore[arg-type]
+            seen.append(event)
+    assert sum(isinstance(e, Recovered) for e in seen) == RESTORES_MAX
+
+
+def test_a_run_that_the_board_still_holds_is_continued_there(
+    port: Serial, samples: Samples, undisturbed: EpochDone
+) -> None:
+    first = start(Device(port, "sim"), samples, beginning())
+    for event in first:
+        if isinstance(event, Advanced) and event.position > SAMPLES:
+            break
+    events = list(start(Device(port, "sim"), samples, beginning(), adopt=True))
+    positions = [e.position for e in events if isinstance(e, Advanced)]
+    assert min(positions) > SAMPLES + 1
+    done = final(events)
+    assert state_digest(done.checkpoint.state) == state_digest(undisturbed.checkpoint.state)
