@@ -25,6 +25,8 @@ SOURCES = ROOT / "bench" / "firmware"
 COMPILER = "arm-none-eabi-gcc"
 PRODUCT_FLAGS = ("-std=c11", "-Os", "-ffunction-sections", "-fdata-sections", "-mthumb")
 """As platformio.ini builds the boards' images."""
+VECTOR_FLAGS = {"cortex-m55": ("-mfloat-abi=softfp",)}
+"""The compiler passes vectors in registers only where it may use the floating-point ones."""
 MAIN_PARTS = ("link.c", "reply.c", "trainer.c", "cobs.c", "crc32.c")
 """Files of the core that no image needs without a link."""
 TIMEOUT_S = 600
@@ -107,7 +109,7 @@ def build_files(
 ) -> Path:
     """Return the image of C files."""
     command = [
-        COMPILER, *PRODUCT_FLAGS, f"-mcpu={machine.cpu}", *flags, "-nostartfiles",
+        COMPILER, *PRODUCT_FLAGS, f"-mcpu={machine.cpu}", *VECTOR_FLAGS.get(machine.cpu, ()), *flags, "-nostartfiles",
         "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments",
         f"-I{CORE}", f"-I{SOURCES}", *map(str, files),
     ]  # fmt: skip

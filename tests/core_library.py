@@ -22,7 +22,7 @@ CORE = ROOT / "firmware" / "core"
 TESTS_C = Path(__file__).parent / "c"
 SOURCES = (
     "mlp_plan.c", "mlp_model.c", "mlp_state.c", "mlp_train.c", "mlp_forward.c", "mlp_backward.c",
-    "mlp_update.c", "kernels_plain.c", "kernels_blocks.c", "kernels_dsp.c", "kernels_mla.c", "kernels_mul.c", "activation.c", "loss.c", "functions.c", "tables.c",
+    "mlp_update.c", "kernels_plain.c", "kernels_blocks.c", "kernels_dsp.c", "kernels_mla.c", "kernels_mul.c", "kernels_mve.c", "activation.c", "loss.c", "functions.c", "tables.c",
     "order.c",
 )  # fmt: skip
 WARNINGS = (

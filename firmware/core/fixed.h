@@ -33,7 +33,7 @@ static inline int32_t fixed_clamp(int32_t v, int32_t low, int32_t high)
 static inline int32_t fixed_saturate16(int32_t v)
 {
 #ifdef __ARM_FEATURE_SAT
-    return __ssat(v, 16);
+    return (int32_t)__ssat(v, 16);
 #else
     return fixed_clamp(v, INT16_MIN, INT16_MAX);
 #endif

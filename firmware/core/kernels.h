@@ -15,8 +15,10 @@
 #include <stdint.h>
 
 /* Which file implements them. KERNELS_DEFINITION forces plain C on any target. */
-#if defined(KERNELS_DEFINITION) || !defined(__thumb__) || defined(__ARM_FEATURE_MVE)
+#if defined(KERNELS_DEFINITION) || !defined(__thumb__)
 #define KERNELS_PLAIN 1
+#elif defined(__ARM_FEATURE_MVE)
+#define KERNELS_MVE 1
 #elif defined(__ARM_FEATURE_DSP)
 #define KERNELS_DSP 1
 #elif defined(__ARM_ARCH_7M__)
