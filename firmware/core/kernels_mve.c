@@ -4,7 +4,7 @@
  * registers r0..r14, eight terms of each in one VMLADAVA. Packed 16-bit halves, filled with zeros:
  *   rows       [eight inputs][4 samples][8]
  *   deltas     [eight outputs][4 samples][8]
- *   gradient   [4 inputs][samples], samples in the order of turned tiles
+ *   gradient   [eight samples][4 inputs][8]
  * Weights are row-major; a block's two rows are loaded straight from there. */
 #include "speed.h"
 #include "kernels.h"
@@ -214,11 +214,11 @@ static uint32x4_t four_draws(uint32_t prng)
 }
 
 /* u = (G + (r >> (32 - s))) >> s; w - u clamped to wb + 1 bits; not 0 where that changed it. */
-static inline uint32x4_t step_four(int16_t *w, const int32_t *g, uint32x4_t draws, int32_t shift,
+static inline uint32x4_t step_four(int16_t *w, int32x4_t g, uint32x4_t draws, int32_t shift,
                                    int32_t high, mve_pred16_t valid, uint32x4_t changed)
 {
     const int32x4_t random = vreinterpretq_s32_u32(vshlq_r_u32(draws, shift - 32));
-    const int32x4_t u = vshlq_r_s32(vaddq_s32(vld1q_s32(g), random), -shift);
+    const int32x4_t u = vshlq_r_s32(vaddq_s32(g, random), -shift);
     const int32x4_t v = vsubq_s32(vldrhq_z_s32(w, valid), u);
     const int32x4_t kept =
         vmaxq_s32(vminq_s32(v, vdupq_n_s32(high)), vdupq_n_s32(-high - 1));
@@ -227,45 +227,127 @@ static inline uint32x4_t step_four(int16_t *w, const int32_t *g, uint32x4_t draw
     return vorrq_m_u32(changed, changed, bits, valid);
 }
 
-static bool update_row(const kernels_layer_t *layer, const kernels_update_t *update, uint32_t j,
-                       uint32_t prng, bool single, random_jump_t four)
+/* Samples that a block of four inputs and two rows takes at a time. */
+enum { SAMPLES = 16, SLICE = 4 * SAMPLES };
+
+/* Packs four inputs of all samples: [eight samples][4 inputs][8], 0 beyond the batch. */
+static void pack_inputs(const kernels_layer_t *layer, const kernels_update_t *update, uint32_t i)
+{
+    const uint32_t inputs = layer->inputs;
+    const uint32_t width = layer->format == INPUT_I16 ? 2u : 1u;
+    const uint32x4_t lanes = vmulq_n_u32(vidupq_n_u32(0, 1), inputs * width);
+    const uint8_t *row = (const uint8_t *)update->x + i * width;
+    int16_t *out = update->work;
+    for (uint32_t b = 0; b < update->count; b += 8u, row += 8u * inputs * width, out += 32) {
+        const uint32_t left = update->count - b;
+        const mve_pred16_t low = vctp32q(left), high = vctp32q(left < 4u ? 0u : left - 4u);
+        for (uint32_t k = 0; k < 4u; k++) {
+            const uint8_t *first = row + k * width;
+            const uint8_t *second = first + 4u * inputs * width;
+            uint32x4_t a, c;
+            if (layer->format == INPUT_U8) {
+                a = vldrbq_gather_offset_z_u32(first, lanes, low);
+                c = vldrbq_gather_offset_z_u32(second, lanes, high);
+            } else if (layer->format == INPUT_I8) {
+                a = vreinterpretq_u32_s32(
+                    vldrbq_gather_offset_z_s32((const int8_t *)first, lanes, low));
+                c = vreinterpretq_u32_s32(
+                    vldrbq_gather_offset_z_s32((const int8_t *)second, lanes, high));
+            } else {
+                a = vldrhq_gather_offset_z_u32((const uint16_t *)(const void *)first, lanes, low);
+                c = vldrhq_gather_offset_z_u32((const uint16_t *)(const void *)second, lanes, high);
+            }
+            vstrhq_u32((uint16_t *)out + 8u * k, a);
+            vstrhq_u32((uint16_t *)out + 8u * k + 4u, c);
+        }
+    }
+}
+
+/* Deltas of two rows for eight samples each: two tiles; 0 for tiles that are not there. */
+static void load_deltas(const int16_t *tile, uint32_t tiles, uint32_t turns, int16_t *out)
+{
+    const uint32x4_t pairs = vshlq_n_u32(vidupq_n_u32(0, 1), 3);
+    for (uint32_t turn = 0; turn < turns; turn++, tile += 16, out += 8, tiles -= 2u) {
+        const mve_pred16_t valid = vctp32q(tiles >= 2u ? 4u : 2u);
+        const uint32_t *words = (const uint32_t *)(const void *)tile;
+        vst1q_u32((uint32_t *)(void *)out, vldrwq_gather_offset_z_u32(words, pairs, valid));
+        vst1q_u32((uint32_t *)(void *)(out + SAMPLES),
+                  vldrwq_gather_offset_z_u32(words + 1, pairs, valid));
+    }
+}
+
+/* Eight gradients: inputs one after the other, of both rows each. */
+static void block_gradients(const kernels_update_t *update, uint32_t j, int32_t *g)
+{
+    const int16_t *tile = update->delta + j / 2u * update->quads * 8u;
+    const int16_t *terms = update->work;
+    memset(g, 0, 8u * sizeof *g);
+    for (uint32_t b = 0; b < update->count; b += SAMPLES, terms += SLICE, tile += 2 * SAMPLES) {
+        int16_t deltas[2 * SAMPLES];
+        const uint32_t left = update->count - b;
+        const uint32_t turns = left < SAMPLES ? (left + 7u) / 8u : SAMPLES / 8u;
+        load_deltas(tile, kernels_quads(left), turns, deltas);
+        const mve_dot_t dot = {terms, deltas, deltas + SAMPLES, turns, 16u, g};
+        mve_dot(&dot);
+    }
+}
+
+/* Four inputs of all rows. `draws` of rows 0 and 1 at the first of the inputs. */
+static uint32x4_t update_columns(const kernels_layer_t *layer, const kernels_update_t *update,
+                                 uint32_t i, uint32x4_t draws, random_jump_t row)
 {
     const uint32_t inputs = layer->inputs;
     const int32_t high = (1 << update->weight_bits) - 1;
-    uint32x4_t draws = four_draws(prng), changed = vdupq_n_u32(0);
-    int32_t changed_single = 0;
-    for (uint32_t i = 0; i < inputs; i += 8u) {
+    const mve_pred16_t valid = vctp32q(inputs - i);
+    uint32x4_t changed = vdupq_n_u32(0);
+    int16_t *w = layer->weights + i;
+    for (uint32_t j = 0; j < layer->outputs; j += 2u) {
         int32_t g[8];
-        gradients(layer, update, j, i, g);
-        if (single) {
-            changed_single |= update_single(layer, update, j, i, g, &prng);
-            continue;
+        block_gradients(update, j, g);
+        const int32x4x2_t rows = vld2q_s32(g);
+        for (uint32_t k = 0; k < 2u && j + k < layer->outputs; k++, w += inputs) {
+            changed = step_four(w, k == 0 ? rows.val[0] : rows.val[1], draws, update->shift, high,
+                                valid, changed);
+            draws = vaddq_n_u32(vmulq_n_u32(draws, row.multiplier), row.increment);
         }
-        int16_t *w = layer->weights + j * inputs + i;
-        const uint32_t left = inputs - i;
-        changed = step_four(w, g, draws, update->shift, high, vctp32q(left), changed);
-        draws = vaddq_n_u32(vmulq_n_u32(draws, four.multiplier), four.increment);
-        if (left > 4u) {
-            changed =
-                step_four(w + 4, g + 4, draws, update->shift, high, vctp32q(left - 4u), changed);
-        }
-        draws = vaddq_n_u32(vmulq_n_u32(draws, four.multiplier), four.increment);
     }
-    return changed_single != 0 || vaddvq_u32(vshrq_n_u32(changed, 1)) != 0 ||
-           vaddvq_u32(vandq_u32(changed, vdupq_n_u32(1))) != 0;
+    return changed;
+}
+
+/* With momentum, or where a clamp may change a step: row by row. */
+static bool update_slowly(const kernels_layer_t *layer, const kernels_update_t *update,
+                          uint32_t prng)
+{
+    int32_t changed = 0;
+    for (uint32_t j = 0; j < layer->outputs; j++) {
+        for (uint32_t i = 0; i < layer->inputs; i += 8u) {
+            int32_t g[8];
+            gradients(layer, update, j, i, g);
+            changed |= update_single(layer, update, j, i, g, &prng);
+        }
+    }
+    return changed != 0;
 }
 
 bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update, uint32_t *prng)
 {
+    const uint32_t inputs = layer->inputs;
+    const uint32_t start = *prng;
     const bool may_clamp = update->gradient_max >> update->shift >= 16383u;
-    const bool single = may_clamp || update->velocity != NULL;
-    const random_jump_t row = random_jump(layer->inputs), four = random_jump(4);
-    bool saturated = false;
-    for (uint32_t j = 0; j < layer->outputs; j++) {
-        saturated |= update_row(layer, update, j, *prng, single, four);
-        *prng = random_leap(*prng, row);
+    *prng = random_ahead(start, inputs * layer->outputs);
+    if (may_clamp || update->velocity != NULL) {
+        return update_slowly(layer, update, start);
     }
-    return saturated;
+    const random_jump_t row = random_jump(inputs), four = random_jump(4);
+    uint32x4_t draws = four_draws(start), changed = vdupq_n_u32(0);
+    for (uint32_t i = 0; i < inputs; i += 4u) {
+        pack_inputs(layer, update, i);
+        changed = vorrq_u32(changed, update_columns(layer, update, i, draws, row));
+        draws = vaddq_n_u32(vmulq_n_u32(draws, four.multiplier), four.increment);
+    }
+    uint32_t bits[4];
+    vst1q_u32(bits, changed);
+    return (bits[0] | bits[1] | bits[2] | bits[3]) != 0;
 }
 
 #endif
