@@ -5,10 +5,6 @@
 
 #include <stdint.h>
 
-#ifdef __ARM_FEATURE_SAT
-#include <arm_acle.h>
-#endif
-
 _Static_assert((-3 >> 1) == -2, "a signed right shift must be arithmetic");
 
 /* floor(v / 2^s), 0 <= s <= 31. */
@@ -33,7 +29,9 @@ static inline int32_t fixed_clamp(int32_t v, int32_t low, int32_t high)
 static inline int32_t fixed_saturate16(int32_t v)
 {
 #ifdef __ARM_FEATURE_SAT
-    return (int32_t)__ssat(v, 16);
+    int32_t kept;
+    __asm__("ssat %0, #16, %1" : "=r"(kept) : "r"(v));
+    return kept;
 #else
     return fixed_clamp(v, INT16_MIN, INT16_MAX);
 #endif

@@ -115,7 +115,7 @@ typedef struct {
     const int16_t *delta;   /* turned tiles of d', |d'| <= 2^dp - 1; 0 in lanes without a sample */
     int16_t *velocity;      /* like the weights; NULL without momentum */
     void *work;             /* for packed rows */
-    uint32_t work_bytes;    /* 16 bytes a sample at least, up to 16 samples; 8 a sample beyond */
+    uint32_t work_bytes;    /* 8 bytes a sample and 80 at least, 16 a sample for up to 16 */
     uint32_t quads;         /* tiles from one pair of outputs to the next */
     uint32_t gradient_max;  /* bound of |G|, at most 2^30 */
     uint16_t count;         /* samples of the batch */

@@ -9,6 +9,7 @@
 #include "protocol.h"
 
 #include <arm_acle.h>
+#include <stddef.h>
 #include <string.h>
 
 /* Steps that the first turn leaves out. */
@@ -302,35 +303,34 @@ static void pack_inputs(const kernels_layer_t *layer, const kernels_update_t *up
 }
 
 /* Rows first_row .. of the four columns from `first` on, fewer at the borders: through a copy, one
- * pair of rows at a time, filled with zeros that stay zero. */
-static void update_border(const kernels_layer_t *layer, blocks_update_t block,
-                          const kernels_update_t *update, const int16_t *delta,
-                          uint32_t first_row, uint32_t first)
+ * pair of rows at a time, filled with zeros that stay zero. prng: of row 0, in front of them. */
+static void update_border(const kernels_layer_t *layer, blocks_update_t *block,
+                          const int16_t *delta, uint32_t tiles, uint32_t first_row, uint32_t first,
+                          uint32_t prng)
 {
     const uint32_t columns = layer->inputs - first < 4u ? layer->inputs - first : 4u;
-    const random_jump_t rows = random_jump(2u * layer->inputs);
-    block.prng[0] = random_leap(block.prng[0], random_jump(first_row * layer->inputs));
-    block.prng[1] = random_ahead(block.prng[0], layer->inputs);
+    const random_jump_t row = random_jump(layer->inputs);
+    prng = random_ahead(prng, first_row * layer->inputs);
     for (uint32_t j = first_row; j < layer->outputs; j += 2u) {
         const uint32_t count = layer->outputs - j < 2u ? 1u : 2u;
         int16_t copy[8] = {0};
-        for (uint32_t i = 0; i < columns; i++) {
-            for (uint32_t k = 0; k < count; k++) {
-                copy[4u * (i / 2u) + 2u * k + i % 2u] =
-                    layer->weights[kernels_index(layer, j + k, first + i)];
-            }
+        for (uint32_t at = 0; at < columns * count; at++) {
+            const uint32_t i = at / count, k = at % count;
+            copy[4u * (i / 2u) + 2u * k + i % 2u] =
+                layer->weights[kernels_index(layer, j + k, first + i)];
         }
-        block.w = copy;
-        block.w_end = copy + block.w_bytes / 2u;
-        blocks_update(&block, delta + 4u * update->quads * j);
-        for (uint32_t i = 0; i < columns; i++) {
-            for (uint32_t k = 0; k < count; k++) {
-                layer->weights[kernels_index(layer, j + k, first + i)] =
-                    copy[4u * (i / 2u) + 2u * k + i % 2u];
-            }
+        block->prng[0] = prng;
+        prng = random_leap(prng, row);
+        block->prng[1] = prng;
+        prng = random_leap(prng, row);
+        block->w = copy;
+        block->w_end = copy + block->w_bytes / 2u;
+        blocks_update(block, delta + 4u * tiles * j);
+        for (uint32_t at = 0; at < columns * count; at++) {
+            const uint32_t i = at / count, k = at % count;
+            layer->weights[kernels_index(layer, j + k, first + i)] =
+                copy[4u * (i / 2u) + 2u * k + i % 2u];
         }
-        block.prng[0] = random_leap(block.prng[0], rows);
-        block.prng[1] = random_leap(block.prng[1], rows);
     }
 }
 
@@ -371,51 +371,58 @@ static int32_t update_momentum(const kernels_layer_t *layer, const kernels_updat
     return changed;
 }
 
+/* The record lies behind the packed inputs. */
+static blocks_update_t *begin_update(const kernels_layer_t *layer, const kernels_update_t *update)
+{
+    const uint32_t steps = 2u * kernels_quads(update->count);
+    const uint32_t skip = left_out(steps);
+    const uint32_t turns = (steps + skip) / BLOCKS_STEPS;
+    const bool may_clamp = update->gradient_max >> update->shift >= 16383u;
+    const uint32_t *work = update->work;
+    blocks_update_t *block = (blocks_update_t *)((uint32_t *)update->work + 4u * steps);
+    block->random_shift = 32u - update->shift;
+    block->draw = (random_jump_t){RANDOM_MULTIPLIER, RANDOM_INCREMENT};
+    block->next_rows = random_jump(2u * layer->inputs - 4u);
+    block->x = work - 4u * skip;
+    block->entry = BLOCKS_STEP_BYTES * skip;
+    block->w_bytes = 4u * layer->inputs;
+    block->tile_gap = 16u * update->quads - (turns > 1u ? 8u * turns * BLOCKS_STEPS : 0u);
+    block->shift = update->shift;
+    block->kept = BLOCKS_END_OF_BITS(update->weight_bits + 1u);
+    block->last = may_clamp ? BLOCKS_END_CLAMP : block->kept;
+    block->first = turns > 1u ? BLOCKS_END_TURN : block->last;
+    block->last_x = block->x + 4u * turns * BLOCKS_STEPS;
+    return block;
+}
+
 bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update, uint32_t *prng)
 {
     const uint32_t inputs = layer->inputs, outputs = layer->outputs;
-    const uint32_t steps = 2u * kernels_quads(update->count);
-    const uint32_t skip = left_out(steps);
-    const bool may_clamp = update->gradient_max >> update->shift >= 16383u;
-    const uint32_t end = BLOCKS_END_OF_BITS(update->weight_bits + 1u);
-    const uint32_t last = may_clamp ? BLOCKS_END_CLAMP : end;
-    const uint32_t turns = (steps + skip) / BLOCKS_STEPS;
-    const int16_t *delta = update->delta - 4u * skip;
-    blocks_update_t block = {
-        .random_shift = 32u - update->shift,
-        .prng = {*prng, random_ahead(*prng, inputs)},
-        .draw = {RANDOM_MULTIPLIER, RANDOM_INCREMENT},
-        .next_rows = random_jump(2u * inputs - 4u),
-        .x = (const uint32_t *)update->work - 4u * skip,
-        .entry = BLOCKS_STEP_BYTES * skip,
-        .w_bytes = 4u * inputs,
-        .tile_gap = 16u * update->quads - (turns > 1u ? 8u * turns * BLOCKS_STEPS : 0u),
-        .shift = update->shift,
-        .first = turns > 1u ? BLOCKS_END_TURN : last,
-        .kept = end,
-        .last = last,
-        .last_x = (const uint32_t *)update->work - 4u * skip + 4u * turns * BLOCKS_STEPS,
-    };
     const random_jump_t columns = random_jump(4);
+    const int16_t *delta = update->delta - 4u * left_out(2u * kernels_quads(update->count));
+    blocks_update_t *block = begin_update(layer, update);
+    uint32_t first = *prng, second = random_ahead(first, inputs);
     int32_t changed = 0;
     clear_sticky();
     for (uint32_t i = 0; i < inputs; i += 4u) {
         pack_inputs(layer, update, i);
         if (update->velocity != NULL) {
-            changed |= update_momentum(layer, update, i, block.prng[0]);
+            changed |= update_momentum(layer, update, i, first);
         } else {
             const uint32_t rows = inputs - i < 4u ? 0u : outputs & ~1u;
             if (rows > 0) {
-                block.w = layer->weights + 2u * i;
-                block.w_end = block.w + rows * inputs;
-                blocks_update(&block, delta);
+                block->prng[0] = first;
+                block->prng[1] = second;
+                block->w = layer->weights + 2u * i;
+                block->w_end = block->w + rows * inputs;
+                blocks_update(block, delta);
             }
             if (rows < outputs) {
-                update_border(layer, block, update, delta, rows, i);
+                update_border(layer, block, delta, update->quads, rows, i, first);
             }
         }
-        block.prng[0] = random_leap(block.prng[0], columns);
-        block.prng[1] = random_leap(block.prng[1], columns);
+        first = random_leap(first, columns);
+        second = random_leap(second, columns);
     }
     *prng = random_ahead(*prng, inputs * outputs);
     return is_sticky() || changed != 0;

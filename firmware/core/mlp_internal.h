@@ -201,6 +201,10 @@ void mlp_forward_layer(mlp_t *m, uint32_t l);
 void mlp_lose_batch(mlp_t *m);
 void mlp_backward_layer(mlp_t *m, uint32_t l);
 
+/* Item 2 of section 6: d' in turned tiles, from the deltas of `count` samples; E = `exponent`.
+ * Returns a bound of |sum of d'|. */
+uint32_t mlp_scale_deltas(const mlp_t *m, uint32_t l, uint16_t count, int32_t exponent);
+
 /* Update (section 6) of layer l from the deltas of `count` samples. */
 void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count);
 
