@@ -10,7 +10,8 @@ from fixgrad.model import FORMAT_MAX, INPUT_DTYPES, ModelConfig, State
 from fixgrad.protocol import LIMITS, Activation, InputFormat, Loss
 from numpy.typing import NDArray
 
-HIDDEN = [Activation.RELU, Activation.LEAKY, Activation.SIGMOID, Activation.TANH]
+HIDDEN = [Activation.RELU, Activation.LEAKY, Activation.SIGMOID, Activation.TANH,
+          Activation.SIGN]
 Rng = np.random.Generator
 
 
@@ -71,8 +72,8 @@ def _chance(rng: Rng, probability: float) -> bool:
 def _candidate(rng: Rng) -> ModelConfig:
     hidden = int(rng.choice([0, 1, 1, 1, 2, 2, 3, 4]))
     layers = tuple(int(rng.integers(1, 65 if _chance(rng, 0.2) else 20)) for _ in range(hidden + 2))
-    single = HIDDEN[rng.integers(4)] if _chance(rng, 0.5) else None
-    activations = tuple(single or HIDDEN[rng.integers(4)] for _ in range(hidden))
+    single = HIDDEN[rng.integers(len(HIDDEN))] if _chance(rng, 0.5) else None
+    activations = tuple(single or HIDDEN[rng.integers(len(HIDDEN))] for _ in range(hidden))
     input_format = InputFormat(int(rng.integers(3)))
     largest = FORMAT_MAX[input_format]
     input_max = largest if _chance(rng, 0.6) else int(rng.integers(1, largest + 1))

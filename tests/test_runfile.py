@@ -58,7 +58,7 @@ def test_one_activation_serves_all_hidden_layers_and_a_list_each() -> None:
          'run.toml:6: epochs = "ten": not a whole number; type one from 1 to 1000000, e.g. '
          "epochs = 30"),
         (MINIMAL + "[training]\nbatch_size = true\n",
-         "run.toml:6: batch_size = true: not a whole number; type one from 1 to 65535, e.g. "
+         "run.toml:6: batch_size = true: not a whole number; type one from 0 to 65535, e.g. "
          "batch_size = 8"),
         (MINIMAL + "[training]\nlearning_rate = -0.1\n",
          "run.toml:6: learning_rate = -0.1: out of range; type a number above 0, e.g. "
@@ -73,11 +73,11 @@ def test_one_activation_serves_all_hidden_layers_and_a_list_each() -> None:
          'run.toml:6: shuffle = "yes": neither true nor false; type true or false, without '
          "quotes, e.g. shuffle = true"),
         (MINIMAL + 'activation = "rely"\n',
-         'run.toml:5: activation = "rely": unknown; type "relu", "leaky", "sigmoid" or "tanh", '
-         'e.g. activation = "relu"'),
+         'run.toml:5: activation = "rely": unknown; type "relu", "leaky", "sigmoid", "tanh" or '
+         '"sign", e.g. activation = "relu"'),
         (MINIMAL + 'activation = ["relu", "gelu"]\n',
          'run.toml:5: activation = ["relu", "gelu"]: layer 2, "gelu": unknown; type "relu", '
-         '"leaky", "sigmoid" or "tanh", e.g. activation = "relu"'),
+         '"leaky", "sigmoid", "tanh" or "sign", e.g. activation = "relu"'),
         (MINIMAL + 'activation = ["relu", "tanh"]\n',
          'run.toml:5: activation = ["relu", "tanh"]: 2 entries, but layers = [4, 8, 3] has 1 '
          "hidden layers; type one entry each, or a single value for all"),
@@ -92,12 +92,13 @@ def test_one_activation_serves_all_hidden_layers_and_a_list_each() -> None:
          "e.g. layers = [64, 32, 10]"),
         (MINIMAL.replace("[4, 8, 3]", "[4, 8, 1]"),
          "run.toml:4: layers = [4, 8, 1]: 1 output; softmax needs one output a class, so at least "
-         "2, e.g. layers = [64, 32, 10]"),
+         '2; one output works for two classes with loss = "sigmoid_binary_cross_entropy", for '
+         'numbers with "squared_error"'),
         (MINIMAL.replace("[4, 8, 3]", "[4, 8, 65]"),
          "run.toml:4: layers = [4, 8, 65]: 65 outputs; the last width is the number of classes, "
          "64 at most, e.g. layers = [64, 32, 10]"),
         (MINIMAL.replace('"iris"', '"iris"\ntest_fraction = 1.0'),
-         "run.toml:3: test_fraction = 1.0: out of range; type a number between 0 and 1, e.g. "
+         "run.toml:3: test_fraction = 1.0: out of range; type a number from 0 to below 1, e.g. "
          "test_fraction = 0.2"),
         (MINIMAL.replace('"iris"', '"iris"\nlabel = 0'),
          "run.toml:3: label = 0: not a column; type its name between double quotes, or its place "
@@ -120,7 +121,8 @@ def test_bad_value_is_named_by_file_line_and_key(text: str, line: str) -> None:
          "run.toml:5: unknown key epochs in [model]; epochs belongs in [training]"),
         (MINIMAL + "[data.extra]\nx = 1\n",
          "run.toml:5: unknown key extra in [data]; known are source, label, labels, header, "
-         "test_fraction, scale"),
+         "test_fraction, scale, input_bits, targets, target_scale, class_weights, "
+         "validation_fraction"),
         (MINIMAL + "[trianing]\nepochs = 3\n",
          "run.toml:5: unknown section [trianing]; did you mean [training]?"),
         ("sed = 3\n" + MINIMAL, "run.toml:1: unknown key sed; did you mean seed?"),
@@ -278,7 +280,7 @@ def test_run_id_names_what_is_trained_and_not_where_it_came_from(tmp_path: Path)
          "[4, 8, 3]"),
         (MINIMAL.replace("iris", "diabetes").replace("4, 8, 3", "10, 8, 3"), DataError,
          "run.toml:2: diabetes holds numbers to predict, not classes; softmax_cross_entropy needs "
-         "classes: choose another source"),
+         'classes: choose another source, or loss = "squared_error"'),
         (MINIMAL + "[training]\nbatch_size = 121\n", RunFileError,
          "run.toml:6: batch_size = 121: larger than the training part of 120 samples; type 120 or "
          "less"),
@@ -325,7 +327,7 @@ def test_budget_that_cannot_be_kept_names_the_run_file(tmp_path: Path) -> None:
         prepare(parse_run(text, tmp_path / "run.toml"))
     assert str(caught.value) == (
         f"{tmp_path / 'run.toml'}: update_bits: only 6 bits fit a 32-bit sum, 7 are needed; use a "
-        "smaller batch"
+        "batch of at most 4130"
     )
 
 

@@ -83,9 +83,22 @@ static void squash(const activation_t *activation, const int32_t *acc, uint32_t 
     }
 }
 
+/* a = 2^(ab - 1) with the sign of z, + for 0; the gradient passes where |q| <= 1, q in Q11.
+ * Section 3. */
+static void take_sign(const activation_t *activation, const int32_t *acc, uint32_t count,
+                      int32_t acc_exponent, void *row, uint8_t *gate)
+{
+    const int32_t one = 1 << (activation->bits - 1);
+    for (uint32_t i = 0; i < count; i++) {
+        const int32_t q = fixed_scale(acc[i], -11 - acc_exponent, 32767);
+        gate[i] = q >= -2048 && q <= 2048;
+        store(activation, row, i, acc[i] < 0 ? -one : one);
+    }
+}
+
 void activation_forward(const activation_t *activation, const int32_t *acc, uint32_t first,
                         uint32_t count, int32_t acc_exponent, int32_t out_exponent, void *row,
-                        activation_stats_t *stats)
+                        uint8_t *gate, activation_stats_t *stats)
 {
     row = (uint8_t *)row + (activation->format == INPUT_U8 ? first : 2u * first);
     const int32_t shift = out_exponent - acc_exponent;
@@ -93,7 +106,9 @@ void activation_forward(const activation_t *activation, const int32_t *acc, uint
         shift <= 31 && rectify_small(activation, acc, count, (uint32_t)shift, row, stats)) {
         return;
     }
-    if (activation->kind == ACTIVATION_RELU || activation->kind == ACTIVATION_LEAKY) {
+    if (activation->kind == ACTIVATION_SIGN) {
+        take_sign(activation, acc, count, acc_exponent, row, gate + first);
+    } else if (activation->kind == ACTIVATION_RELU || activation->kind == ACTIVATION_LEAKY) {
         rectify(activation, acc, count, shift, row, stats);
     } else {
         squash(activation, acc, count, acc_exponent, row);
@@ -142,9 +157,13 @@ static void clear_inactive(const uint8_t *row, uint32_t count, norm_vector_t err
     }
 }
 
-int32_t activation_backward(const activation_t *activation, const void *row, uint32_t count,
-                            norm_vector_t error)
+int32_t activation_backward(const activation_t *activation, const void *row, const uint8_t *gate,
+                            uint32_t count, norm_vector_t error)
 {
+    if (activation->kind == ACTIVATION_SIGN) {
+        clear_inactive(gate, count, error);
+        return 0;
+    }
     if (activation->kind == ACTIVATION_SIGMOID || activation->kind == ACTIVATION_TANH) {
         return multiply_by_slope(activation, row, count, error);
     }

@@ -124,7 +124,8 @@ void mlp_backward_hidden(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes)
         const int32_t exponent = *mlp_weight_exponent(m, l) +
                                  mlp_scale(m, l, b + lane)->exponent +
                                  activation_backward(&activation, mlp_row(m, layer, b + lane),
-                                                     layer->inputs, error);
+                                                     mlp_gate(m, layer, b + lane), layer->inputs,
+                                                     error);
         normalise(m, l - 1u, b + lane, error, exponent);
     }
 }

@@ -53,7 +53,8 @@ void mlp_forward_hidden(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes,
         for (uint32_t lane = 0; lane < lanes; lane++) {
             activation_forward(&activation, acc + lane * columns, first, count,
                                mlp_acc_exponent(m, l), *mlp_row_exponent(m, l + 1),
-                               mlp_row(m, layer + 1, b + lane), stats);
+                               mlp_row(m, layer + 1, b + lane), mlp_gate(m, layer + 1, b + lane),
+                               stats);
         }
     }
 }

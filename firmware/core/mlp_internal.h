@@ -85,6 +85,13 @@ static inline void *mlp_row(const mlp_t *m, const mlp_layer_t *layer, uint32_t b
     return m->arena + layer->rows + b * layer->inputs * mlp_element_bytes(layer->format);
 }
 
+/* The gates of sample b behind the rows that the layer reads; there if the layer below is sign. */
+static inline uint8_t *mlp_gate(const mlp_t *m, const mlp_layer_t *layer, uint32_t b)
+{
+    const uint32_t row_bytes = layer->inputs * mlp_element_bytes(layer->format);
+    return m->arena + layer->rows + mlp_align(m->batch * row_bytes) + b * layer->inputs;
+}
+
 static inline uint32_t mlp_even(uint32_t count)
 {
     return (count + 1u) & ~1u;

@@ -82,7 +82,7 @@ static int check_layer(const layer_plan_t *plan, bool first, bool last)
         return LAYER_AT_WIDTH;
     }
     if (last ? plan->activation != ACTIVATION_LINEAR
-             : is_outside(plan->activation, ACTIVATION_RELU, ACTIVATION_TANH)) {
+             : is_outside(plan->activation, ACTIVATION_RELU, ACTIVATION_SIGN)) {
         return LAYER_AT_ACTIVATION;
     }
     if (last ? plan->activation_bits != 0
@@ -146,7 +146,7 @@ static uint8_t row_format(const uint8_t *model, uint32_t l)
     return activation_format(below.activation, below.activation_bits);
 }
 
-/* Parameters of all layers, then rows of all layers. Fills the records unless
+/* Parameters of all layers, then rows of all layers, with the gates of sign. Fills the records unless
  * `records` is NULL. Returns the end. */
 static uint32_t lay_out_layers(const uint8_t *model, mlp_layer_t *records, uint32_t start)
 {
@@ -179,6 +179,9 @@ static uint32_t lay_out_layers(const uint8_t *model, mlp_layer_t *records, uint3
         }
         const uint32_t row = read_layer(model, l).inputs * mlp_element_bytes(row_format(model, l));
         end = grow(end, row, batch);
+        if (l > 0 && read_layer(model, l - 1u).activation == ACTIVATION_SIGN) {
+            end = grow(end, read_layer(model, l).inputs, batch);
+        }
     }
     return end;
 }

@@ -30,11 +30,13 @@ def activate(activation: Activation, z: Floats) -> Floats:
         return _sigmoid(z)
     if activation == Activation.TANH:
         return np.tanh(z)
+    if activation == Activation.SIGN:
+        return np.where(z < 0, z.dtype.type(-1), z.dtype.type(1))
     return z
 
 
 def derivative(activation: Activation, a: Floats) -> Floats:
-    """Return f'(z) from a = f(z), in the shape of a."""
+    """Return f'(z) from a = f(z), in the shape of a; for sign see `straight_through`."""
     if activation == Activation.RELU:
         return np.asarray(a > 0, a.dtype)
     if activation == Activation.LEAKY:
@@ -44,6 +46,16 @@ def derivative(activation: Activation, a: Floats) -> Floats:
     if activation == Activation.TANH:
         return 1 - a * a
     return np.ones_like(a)
+
+
+def straight_through(z: Floats) -> Floats:
+    """Return what stands for the derivative of the sign: that of clamp(z, -1, 1).
+
+    Source:
+        Bengio et al. 2013, "Estimating or propagating gradients through stochastic neurons";
+        clipped as in Courbariaux et al. 2016, "Binarized neural networks".
+    """
+    return np.asarray(np.abs(z) <= 1, z.dtype)
 
 
 def losses(loss: Loss, z: Floats, targets: NDArray[np.generic]) -> Floats:
@@ -192,9 +204,15 @@ class FloatMLP:
             by_weight.insert(0, delta.T @ inputs[layer])
             by_bias.insert(0, delta.sum(axis=0))
             if layer > 0:
-                slope = derivative(self._activations[layer - 1], inputs[layer])
-                delta = (delta @ self.weights[layer]) * slope
+                delta = (delta @ self.weights[layer]) * self._slope(layer, inputs)
         return by_weight, by_bias
+
+    def _slope(self, index: int, inputs: list[Floats]) -> Floats:
+        """Return the derivative of the activation that made a_index, [b, n[index]]."""
+        activation, layer = self._activations[index - 1], index - 1
+        if activation == Activation.SIGN:
+            return straight_through(inputs[layer] @ self.weights[layer].T + self.biases[layer])
+        return derivative(activation, inputs[index])
 
     def step(
         self, features: NDArray[np.generic], targets: NDArray[np.generic], learning_rate: float

@@ -155,7 +155,7 @@ class ModelConfig:
             if len(values) != expected:
                 raise ModelError(f"{name} has {len(values)} entries, the layers need {expected}")
         if Activation.LINEAR in self.activations:
-            raise ModelError("a hidden layer cannot be linear: choose relu, leaky, sigmoid or tanh")
+            raise ModelError("a hidden layer cannot be linear: choose another activation")
         for bits in self.activation_bits:
             _within(
                 "activation_bits",
@@ -174,17 +174,22 @@ class ModelConfig:
     def _check_budgets(self) -> None:
         best = self.with_budgets()
         for index, bits in enumerate(self.weight_bits):
+            limit = self.activation_max[index]
+            inputs = (ACCUMULATOR_BUDGET >> LIMITS["BITS_MIN"]) // limit
             self._check_bits(
-                f"weight_bits of layer {index}",
-                bits,
-                best.weight_bits[index],
-                "fewer or smaller inputs",
+                f"weight_bits of layer {index}", bits, best.weight_bits[index],
+                f"at most {inputs} inputs of up to {limit}, or inputs of fewer bits",
             )
         for index, budget in enumerate(self._delta_budgets()):
+            outputs = INT32_MAX // (2 ** LIMITS["BITS_MIN"] - 1) >> self.weight_bits[index]
             self._check_bits(
-                f"delta_bits of layer {index}", self.delta_bits[index], budget, "fewer outputs"
+                f"delta_bits of layer {index}", self.delta_bits[index], budget,
+                f"at most {outputs} outputs",
             )
-        self._check_bits("update_bits", self.update_bits, best.update_bits, "a smaller batch")
+        batch = UPDATE_BUDGET // (2 ** LIMITS["BITS_MIN"] - 1) // max(self.activation_max)
+        self._check_bits(
+            "update_bits", self.update_bits, best.update_bits, f"a batch of at most {batch}"
+        )
 
     @staticmethod
     def _check_bits(name: str, bits: int, budget: int, remedy: str) -> None:

@@ -22,7 +22,7 @@ class Plan:
         weights, biases: parameters.
         velocities, bias_velocities: state of momentum; 0 without.
         inputs: features of a batch.
-        activations: hidden activations of a batch.
+        activations: hidden activations of a batch, and the gates of sign.
         deltas: errors of a batch in groups of four samples by two units, 16 bits each; targets
             that fit wait in the last layer's.
         scales: block exponent and largest mantissa per sample and layer.
@@ -95,18 +95,22 @@ def plan(config: ModelConfig) -> Plan:
     deltas = [samples * 2 * _even(width) for width in n[1:]]
     biases = 4 * sum(n[1:])
     linear = config.loss == Loss.SQUARED_ERROR
+    gates = [
+        batch * width if activation == Activation.SIGN else 0
+        for activation, width in zip(config.activations, n[1:-1], strict=True)
+    ]
     return Plan(
         weights=sum(weights),
         biases=biases,
         velocities=sum(weights) * (copies - 1),
         bias_velocities=biases * (copies - 1),
         inputs=rows[0],
-        activations=sum(rows[1:]),
+        activations=sum(rows[1:]) + sum(gates),
         deltas=sum(deltas),
         scales=SCALE_BYTES * batch * count,
         targets=4 * batch * config.outputs if linear else 0,
         scratch=_scratch_bytes(n, samples),
         records=LAYER_RECORD_BYTES * count,
         words=4 * (3 * count + 1),
-        padding=sum(-size % 4 for size in [*(weights * copies), *rows]),
+        padding=sum(-size % 4 for size in [*(weights * copies), *rows, *gates]),
     )

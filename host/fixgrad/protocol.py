@@ -90,6 +90,7 @@ class Activation(enum.IntEnum):
     LEAKY = 2
     SIGMOID = 3
     TANH = 4
+    SIGN = 5
 
 
 class InputFormat(enum.IntEnum):

@@ -13,7 +13,7 @@ from fixgrad.functions import GOLDEN, mix32_word
 from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import LIMITS, Activation
 
-INITIALISATIONS = ("he", "glorot", "lecun", "uniform", "zeros")
+INITIALISATIONS = ("he", "glorot", "lecun", "uniform", "normal", "zeros")
 RECTIFIED_EXPONENT = -4
 """Initial exponent of ReLU and leaky activations; adaptive exponents move it."""
 
@@ -27,7 +27,8 @@ def initial_weights(
         layers: widths n[0..L].
         seed: seed of the run, 0..2**64-1.
         method: "he": normal, variance 2/n_in; "glorot": uniform, variance 2/(n_in+n_out);
-            "lecun": normal, variance 1/n_in; "uniform": within +-1/sqrt(n_in); "zeros".
+            "lecun": normal, variance 1/n_in; "uniform": within +-1/sqrt(n_in); "normal": variance
+            1; "zeros".
 
     Returns:
         One float64 [n_out, n_in] per layer.
@@ -49,8 +50,8 @@ def initial_weights(
         shape = (n_out, n_in)
         if method == "zeros":
             weights.append(np.zeros(shape))
-        elif method in ("he", "lecun"):
-            variance = (2 if method == "he" else 1) / n_in
+        elif method in ("he", "lecun", "normal"):
+            variance = {"he": 2 / n_in, "lecun": 1 / n_in, "normal": 1.0}[method]
             weights.append(generator.standard_normal(shape) * math.sqrt(variance))
         else:
             bound = math.sqrt(6 / (n_in + n_out)) if method == "glorot" else 1 / math.sqrt(n_in)
@@ -105,10 +106,12 @@ def quantize_bias(bias: NDArray[np.float64], exponent: int) -> NDArray[np.int32]
 
 
 def hidden_exponents(config: ModelConfig) -> list[int]:
-    """Return the initial eX[1..L-1]: -4 for ReLU and leaky, -ab for sigmoid and tanh."""
+    """Return the initial eX[1..L-1]: -4 (ReLU, leaky), -ab (sigmoid, tanh) or 1-ab (sign)."""
     rectified = (Activation.RELU, Activation.LEAKY)
     return [
-        RECTIFIED_EXPONENT if activation in rectified else -bits
+        RECTIFIED_EXPONENT
+        if activation in rectified
+        else int(activation == Activation.SIGN) - bits
         for activation, bits in zip(config.activations, config.activation_bits, strict=True)
     ]
 
@@ -118,7 +121,7 @@ def initial_state(
     weights: Sequence[NDArray[np.float64]],
     seed: int,
     input_exponent: int,
-    headroom: float = 4.0,
+    headroom: float | Sequence[float] = 4.0,
     biases: Sequence[NDArray[np.float64]] | None = None,
 ) -> State:
     """Return the state before the first step.
@@ -128,7 +131,7 @@ def initial_state(
         weights: per layer [n_out, n_in].
         seed: seed of the run; its low 32 bits start the rounding generator.
         input_exponent: eX[0], -15..15.
-        headroom: see `weight_exponent`.
+        headroom: see `weight_exponent`; one for all layers, or one each.
         biases: per layer [n_out]; zeros by default.
 
     Raises:
@@ -142,10 +145,13 @@ def initial_state(
     shapes = [(o, i) for i, o in zip(config.layers, config.layers[1:], strict=False)]
     if [w.shape for w in weights] != shapes or [b.shape for b in biases] != [s[:1] for s in shapes]:
         raise ModelError(f"the initial parameters do not have the shapes {shapes}")
+    rooms = (
+        [headroom] * len(shapes) if isinstance(headroom, (int, float)) else list(headroom)
+    )
     e_x = [input_exponent, *hidden_exponents(config)]
     e_w = [
-        weight_exponent(w, bits, headroom)
-        for w, bits in zip(weights, config.weight_bits, strict=True)
+        weight_exponent(w, bits, room)
+        for w, bits, room in zip(weights, config.weight_bits, rooms, strict=True)
     ]
     quantized = [
         quantize_weights(w, e, bits)

@@ -37,6 +37,8 @@ BIAS_MAX = LIMITS["BIAS_MAX"]
 TARGET_MAX = LIMITS["TARGET_MAX"]
 SIGMOID_TARGET_MAX = LIMITS["SIGMOID_TARGET_MAX"]
 UPDATE_MAX = 2**14
+GATE_MAX = 2048
+"""1 in Q11."""
 BLOCK = 2048
 """Samples per block of inference, to bound its memory."""
 
@@ -84,12 +86,16 @@ class StepResult:
 
 @dataclass
 class _Forward:
-    """Activations a_0..a_{L-1} [batch, n[l]], logits [batch, n[L]], saturation per layer."""
+    """Activations a_0..a_{L-1} [batch, n[l]], logits [batch, n[L]], saturation per layer.
+
+    `gates` holds those of sign layers, by index l of a_l.
+    """
 
     activations: list[Ints]
     logits: Ints
     amx: list[int]
     saturated: list[int]
+    gates: dict[int, Ints]
 
 
 @dataclass
@@ -196,7 +202,7 @@ class Reference:
 
     def _forward(self, x: Ints) -> _Forward:
         config, state = self.config, self.state
-        forward = _Forward([], np.empty(0, np.int64), [0], [0])
+        forward = _Forward([], np.empty(0, np.int64), [0], [0], {})
         a = x
         for layer in range(config.layer_count):
             forward.activations.append(a)
@@ -205,6 +211,8 @@ class Reference:
             if layer == config.layer_count - 1:
                 forward.logits = z
                 break
+            if config.activations[layer] == Activation.SIGN:
+                forward.gates[layer + 1] = self._gate(layer, z)
             a, amx, saturated = self._activate(layer + 1, z)
             forward.amx.append(amx)
             forward.saturated.append(saturated)
@@ -223,9 +231,17 @@ class Reference:
             amx = int(size.max(initial=0))
             saturated = int(np.count_nonzero(size > limit)) if amx > limit else 0
             return np.clip(v, -limit, limit), amx, saturated
+        if activation == Activation.SIGN:
+            one = 2 ** (bits - 1)
+            return np.where(z < 0, -one, one), 0, 0
         function = fn.sigmoid if activation == Activation.SIGMOID else fn.tanh
         y = function(fn.rs(z, -11 - e, 32767))
         return np.clip(fn.rn(y, 15 - bits), -limit, limit), 0, 0
+
+    def _gate(self, layer: int, z: Ints) -> Ints:
+        """Return where the gradient passes the sign that follows a layer."""
+        e = self.state.weight_exponent[layer] + self.state.activation_exponent[layer]
+        return (np.abs(fn.rs(z, -11 - e, 32767)) <= GATE_MAX).astype(np.int64)
 
     @property
     def _logit_exponent(self) -> int:
@@ -283,7 +299,10 @@ class Reference:
             e = _product(above.mantissa, state.weights[layer])
             assert np.abs(e).max(initial=0) <= INT32_MAX
             ex = state.weight_exponent[layer] + above.exponent
-            e, ex = self._derivative(layer, forward.activations[layer], e, ex)
+            if layer in forward.gates:
+                e = e * forward.gates[layer]
+            else:
+                e, ex = self._derivative(layer, forward.activations[layer], e, ex)
             mantissa, shift, most = fn.norm(e, config.delta_bits[layer - 1])
             deltas.insert(0, _Delta(mantissa, ex + shift, most))
         return deltas

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from fixgrad import datasets
 from fixgrad.datasets import Dataset, Part, Scaling
+from fixgrad.datasets.balancing import class_repeats, resample
+from fixgrad.datasets.dataset import Targets
 from fixgrad.datasets.loading import builtin_name
 from fixgrad.datasets.scaling import default_method
 from fixgrad.errors import DataError, ModelError
+from fixgrad.initial import LayerRange, parameters, ranges
 from fixgrad.model import ModelConfig, State, state_bytes
 from fixgrad.protocol import NUMERICS_VERSION, Activation, Loss
-from fixgrad.quantize import initial_state, initial_weights, learning_rate_pair
+from fixgrad.quantize import initial_state
 from fixgrad.runfile import RunFile
+from fixgrad.schedules import RateSchedule
+from fixgrad.stopping import Monitor
 from fixgrad.stream import EpochSchedule, Samples
+from fixgrad.targets import TargetForm, choose_kind, fit_targets
 
-_ACTIVATIONS = {
-    "relu": Activation.RELU,
-    "leaky": Activation.LEAKY,
-    "sigmoid": Activation.SIGMOID,
-    "tanh": Activation.TANH,
-}
 STATE_BYTES_MAX = 2**28
 """Larger models are refused before their weights are drawn."""
 
-_LOSSES = {"softmax_cross_entropy": Loss.SOFTMAX_CROSS_ENTROPY}
+DECAY_SHIFT = 10
+"""A decay takes 2**-10 of a weight, or more where it would come more often than every step."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,20 @@ class DataForm:
 
     Attributes:
         name: what messages call it.
-        class_names: one per output.
+        target: names and scaling of what is predicted.
         feature_names: one per feature.
         scaling: fitted on the training part.
     """
 
     name: str
-    class_names: tuple[str, ...]
+    target: TargetForm
     feature_names: tuple[str, ...]
     scaling: Scaling
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each class, or of each value that is predicted."""
+        return self.target.names
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,11 @@ class PreparedRun:
         run_id: the run's identity, not 0: CRC-32 of what decides the trained state.
         train: training samples.
         test: test samples.
+        test_targets: targets of the test samples as the data set has them.
         schedule: the steps.
         form: names and scaling.
+        ranges: how the weights of each layer are stored at the start.
+        monitor: decides at the ends of epochs; None where nothing is to be decided.
     """
 
     run: RunFile
@@ -71,8 +81,11 @@ class PreparedRun:
     run_id: int
     train: Samples
     test: Samples
+    test_targets: Targets
     schedule: EpochSchedule
     form: DataForm
+    ranges: tuple[LayerRange, ...]
+    monitor: Monitor | None
 
     @property
     def scaling(self) -> Scaling:
@@ -97,19 +110,23 @@ def prepare(run: RunFile) -> PreparedRun:
         ModelError: the model breaks a limit of NUMERICS.
     """
     dataset = load_dataset(run)
+    loss = Loss[run.model.loss.upper()]
+    try:
+        kind = choose_kind(dataset, loss, run.model.layers[-1])
+    except DataError as error:
+        raise DataError(f"{run.where('data', 'source')}: {error}") from error
     try:
         datasets.check_layers(dataset, run.model.layers)
     except DataError as error:
         raise DataError(f"{run.where('model', 'layers')}: {error}") from error
-    if not dataset.class_names:
-        raise DataError(
-            f"{run.where('data', 'source')}: {dataset.name} holds numbers to predict, not classes; "
-            "softmax_cross_entropy needs classes: choose another source"
-        )
     run = resolve(run, dataset)
     train, test = datasets.split(dataset, run.data.test_fraction, run.seed)
+    train, validation = _validation_part(run, dataset, train)
+    train = _balanced(run, dataset, train)
+    run = _sized(run, len(train))
     scaling = Scaling.fit(
-        run.data.scale, train.features, common=dataset.image, name=dataset.name
+        run.data.scale, train.features, common=dataset.image, name=dataset.name,
+        bits=run.data.input_bits,
     )
     config = build_config(run, scaling)
     if state_bytes(config) > STATE_BYTES_MAX:
@@ -119,23 +136,32 @@ def prepare(run: RunFile) -> PreparedRun:
             "smaller widths",
             ModelError,
         )
-    samples = _samples(train, scaling, dataset.name)
-    initial = initial_state(
-        config,
-        initial_weights(config.layers, run.seed, run.model.init),
-        run.seed,
-        scaling.exponent,
-        run.model.headroom,
-    )
+    named = dataclasses.replace(dataset, class_names=_class_names(dataset, config))
+    target = fit_targets(named, kind, run.data.target_scale, loss, train.targets)
+
+    def samples(part: Part, clip: bool) -> Samples:
+        return Samples(
+            scaling.apply(part.features, dataset.name),
+            target.encode(part.targets, loss, dataset.name, clip=clip),
+        )
+
+    training = samples(train, clip=False)
+    schedule, rates = _schedule(run, len(training))
+    state, layer_ranges = _initial(run, config, scaling)
+    monitored = training if validation is None else samples(validation, clip=True)
+    monitor = _monitor(run, loss, rates, monitored)
     return PreparedRun(
         run,
         config,
-        initial,
-        _run_id(run, config, initial, samples),
-        samples,
-        _samples(test, scaling, dataset.name),
-        _schedule(run, len(samples)),
-        DataForm(dataset.name, _output_names(dataset, config), dataset.feature_names, scaling),
+        state,
+        _run_id(run, config, state, training, monitor),
+        training,
+        samples(test, clip=True),
+        test.targets,
+        schedule,
+        DataForm(dataset.name, target, dataset.feature_names, scaling),
+        layer_ranges,
+        monitor,
     )
 
 
@@ -146,8 +172,13 @@ def load_dataset(run: RunFile) -> Dataset:
         DataError: it is missing or malformed.
     """
     data = run.data
+    values = data.targets == "values" or (
+        data.targets == "auto"
+        and (run.model.loss == "squared_error" or isinstance(data.label, tuple))
+    )
     return datasets.load(
-        data.source, run.path.parent, label=data.label, labels=data.labels, header=data.header
+        data.source, run.path.parent, label=data.label, labels=data.labels, header=data.header,
+        values=values,
     )
 
 
@@ -164,7 +195,10 @@ def resolve(run: RunFile, dataset: Dataset) -> RunFile:
         labels=absolute(data.labels) if data.labels else None,
         scale=default_method(dataset) if data.scale == "auto" else data.scale,
     )
-    return dataclasses.replace(run, data=data)
+    model = run.model
+    if model.init_file is not None:
+        model = dataclasses.replace(model, init_file=absolute(model.init_file))
+    return dataclasses.replace(run, data=data, model=model)
 
 
 def build_config(run: RunFile, scaling: Scaling) -> ModelConfig:
@@ -178,10 +212,11 @@ def build_config(run: RunFile, scaling: Scaling) -> ModelConfig:
         ModelError: a limit of NUMERICS is broken.
     """
     model, training = run.model, run.training
+    decay = decay_of(training.weight_decay * training.learning_rate)
     config = ModelConfig(
         layers=model.layers,
-        activations=tuple(_ACTIVATIONS[name] for name in model.activation),
-        loss=_LOSSES[model.loss],
+        activations=tuple(Activation[name.upper()] for name in model.activation),
+        loss=Loss[model.loss.upper()],
         batch=training.batch_size,
         input_format=scaling.input_format,
         input_max=scaling.input_max,
@@ -190,6 +225,9 @@ def build_config(run: RunFile, scaling: Scaling) -> ModelConfig:
         delta_bits=(),
         update_bits=0,
         momentum=round(256 * training.momentum),
+        velocity_bits=training.velocity_bits,
+        decay_every=decay[0],
+        decay_shift=decay[1],
         clip_exponent=training.clip,
         adaptive=training.adaptive,
         widen=training.widen,
@@ -201,46 +239,141 @@ def build_config(run: RunFile, scaling: Scaling) -> ModelConfig:
     return config
 
 
-def _samples(part: Part, scaling: Scaling, name: str) -> Samples:
-    return Samples(scaling.apply(part.features, name), part.targets.astype(np.int32))
+def decay_of(share: float) -> tuple[int, int]:
+    """Return (N, k) of weight decay: every N steps 2**-k of a weight, about `share` a step.
+
+    Args:
+        share: 0 (off) to below 0.5.
+    """
+    if share <= 0:
+        return 0, DECAY_SHIFT
+    shift = min(DECAY_SHIFT, max(1, math.floor(-math.log2(share))))
+    return min(max(1, round(2.0**-shift / share)), 2**32 - 1), shift
 
 
-def _schedule(run: RunFile, samples: int) -> EpochSchedule:
+def _validation_part(run: RunFile, dataset: Dataset, train: Part) -> tuple[Part, Part | None]:
+    """Part the training samples into those that are trained on and those that decide."""
+    fraction = run.data.validation_fraction
+    if fraction == 0:
+        return train, None
+    try:
+        return datasets.split(
+            dataclasses.replace(dataset, samples=train, test=None), fraction, run.seed + 1
+        )
+    except DataError as error:
+        text = str(error).replace("test_fraction", "validation_fraction")
+        text = text.replace("the test part", "the validation part")
+        raise DataError(text.replace(" to test,", " to validate,")) from error
+
+
+def _balanced(run: RunFile, dataset: Dataset, train: Part) -> Part:
+    """Repeat or leave out training samples as class_weights say."""
+    weights = run.data.class_weights
+    if isinstance(weights, str) and weights == "none":
+        return train
+    if not dataset.class_names:
+        raise run.error(
+            "data", "class_weights",
+            f"{dataset.name} holds values to predict, not classes; leave it away",
+        )
+    classes, count = train.targets.astype(np.int64), len(dataset.class_names)
+    if isinstance(weights, str):
+        weights = class_repeats(classes, count)
+    elif len(weights) != count:
+        raise run.error(
+            "data", "class_weights",
+            f"{len(weights)} weights, but {dataset.name} has {count} classes "
+            f"({', '.join(dataset.class_names[:8])}); type one each",
+        )
+    chosen = resample(classes, weights, run.seed, dataset.name)
+    return Part(train.features[chosen], train.targets[chosen])
+
+
+def _sized(run: RunFile, samples: int) -> RunFile:
+    """Return a run whose batch size is a number of samples, and no larger than the data."""
     training = run.training
     if training.batch_size > samples:
         raise run.error(
             "training", "batch_size",
             f"larger than the training part of {samples} samples; type {samples} or less",
         )
+    if training.batch_size:
+        return run
+    if samples > 65535:
+        raise run.error(
+            "training", "batch_size",
+            f"the training part has {samples} samples, a batch at most 65535; type 65535 or less",
+        )
+    return dataclasses.replace(run, training=dataclasses.replace(training, batch_size=samples))
+
+
+def _initial(
+    run: RunFile, config: ModelConfig, scaling: Scaling
+) -> tuple[State, tuple[LayerRange, ...]]:
+    """Return the state before the first step, and how its weights are stored."""
+    model = run.model
+    path = Path(model.init_file) if model.init_file else None
+    weights, biases = parameters(
+        model.init, path, config.layers, run.seed, model.init_scale
+    )
+    layer_ranges = ranges(config, weights, model.init, model.headroom)
+    rooms = [r.headroom for r in layer_ranges]
+    state = initial_state(config, weights, run.seed, scaling.exponent, rooms, biases)
+    return state, layer_ranges
+
+
+def _monitor(
+    run: RunFile, loss: Loss, rates: RateSchedule, samples: Samples
+) -> Monitor | None:
+    training = run.training
+    decided = (training.plateau_patience, training.patience, training.target_loss)
+    if all(value is None for value in decided):
+        return None
+    return Monitor(samples, loss, rates, *decided, training.min_improvement)
+
+
+def _schedule(run: RunFile, samples: int) -> tuple[EpochSchedule, RateSchedule]:
+    training = run.training
     if training.epochs * samples >= 2**32:
         raise run.error(
             "training", "epochs",
             f"{training.epochs} times {samples} samples pass the limit of 2^32 samples a run; "
             f"type {(2**32 - 1) // samples} or less",
         )
-    return EpochSchedule(
-        samples, training.batch_size, training.epochs, run.seed, training.shuffle, _rate(run)
+    rates = RateSchedule(
+        training.schedule,
+        training.learning_rate,
+        training.batch_size,
+        -(-samples // training.batch_size),
+        training.epochs,
+        training.rate_factor,
+        training.drop_epochs or (),
+        training.final_rate,
+        training.warmup_epochs,
     )
-
-
-def _rate(run: RunFile) -> Callable[[int], tuple[int, int]]:
-    """Return the constant learning rate as a schedule."""
-    training = run.training
     try:
-        pair = learning_rate_pair(training.learning_rate, training.batch_size)
+        rates.check()
     except ModelError as error:
         raise run.error(
             "training", "learning_rate", "beyond the exponents of NUMERICS; type e.g. 0.1"
         ) from error
-    return lambda step: pair
+    schedule = EpochSchedule(
+        samples, training.batch_size, training.epochs, run.seed, training.shuffle, rates
+    )
+    return schedule, rates
 
 
-def _output_names(dataset: Dataset, config: ModelConfig) -> tuple[str, ...]:
+def _class_names(dataset: Dataset, config: ModelConfig) -> tuple[str, ...]:
+    """Return the names of classes, one per output where indices stand in the source."""
     named = dataset.class_names
+    if not named or config.outputs <= len(named):
+        return named
     return named + tuple(str(i) for i in range(len(named), config.outputs))
 
 
-def _run_id(run: RunFile, config: ModelConfig, initial: State, train: Samples) -> int:
+def _run_id(
+    run: RunFile, config: ModelConfig, state: State, train: Samples, monitor: Monitor | None
+) -> int:
     """Return the CRC-32 of everything that decides the trained state; 1 if it is 0.
 
     Where the data came from is left out: the samples themselves are in.
@@ -248,6 +381,9 @@ def _run_id(run: RunFile, config: ModelConfig, initial: State, train: Samples) -
     training = dataclasses.asdict(run.training)
     settings = json.dumps([NUMERICS_VERSION, run.seed, training], sort_keys=True)
     crc = zlib.crc32(settings.encode())
-    for part in (config.encode(), initial.encode(), train.wire(config).tobytes()):
+    parts = [config.encode(), state.encode(), train.wire(config).tobytes()]
+    if monitor is not None:
+        parts.append(monitor.samples.wire(config).tobytes())
+    for part in parts:
         crc = zlib.crc32(part, crc)
     return crc or 1

@@ -1,10 +1,10 @@
 """The folder of a run: resolved run file, names and scaling, parameters, metrics, checkpoint.
 
     run.toml         the run file, every default filled in
-    data.json        class names, feature names, scaling, identity of the run
+    data.json        names and scaling of features and targets, identity of the run
     initial.npz      state before the first step
     final.npz        state after the last one
-    checkpoint.npz   state, position and tally of the last checkpoint
+    checkpoint.npz   state, position and tally of the last checkpoint; decisions so far, best state
     metrics.jsonl    one JSON object an epoch
 
 Parameters are integers: weights_l int16 [n_out, n_in] in units of 2**weight_exponent[l], bias_l
@@ -27,10 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fixgrad.datasets import Scaling
-from fixgrad.errors import RunFileError
+from fixgrad.errors import ModelError, RunFileError
 from fixgrad.model import ModelConfig, State, state_bytes
 from fixgrad.run import DataForm, PreparedRun, build_config
 from fixgrad.runfile import RunFile, format_run, load_run
+from fixgrad.stopping import Course
+from fixgrad.targets import TargetForm
 
 _RUN, _DATA, _METRICS = "run.toml", "data.json", "metrics.jsonl"
 _INITIAL, _FINAL, _CHECKPOINT = "initial.npz", "final.npz", "checkpoint.npz"
@@ -45,11 +47,15 @@ class SavedCheckpoint:
         state: the trained state.
         position: first sample that it has not seen.
         tally: counts of the epoch so far, by name.
+        course: what the ends of epochs have decided.
+        best: the state after the course's best epoch, if the run will end with it.
     """
 
     state: State
     position: int
     tally: Mapping[str, int]
+    course: Course
+    best: State | None
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ class RunFolder:
             value = json.loads(path.read_text("utf-8"))
             form = DataForm(
                 str(value["name"]),
-                tuple(str(name) for name in value["class_names"]),
+                TargetForm.from_dict(value["target"]),
                 tuple(str(name) for name in value["feature_names"]),
                 Scaling.from_json(json.dumps(value["scaling"]), str(path)),
             )
@@ -162,7 +168,13 @@ class RunFolder:
         return self._load_state(_INITIAL, config)[0]
 
     def save_checkpoint(
-        self, config: ModelConfig, state: State, position: int, tally: Mapping[str, int]
+        self,
+        config: ModelConfig,
+        state: State,
+        position: int,
+        tally: Mapping[str, int],
+        course: Course | None = None,
+        best: State | None = None,
     ) -> None:
         """Replace the checkpoint.
 
@@ -171,10 +183,18 @@ class RunFolder:
             state: the trained state, at a batch boundary.
             position: first sample that it has not seen.
             tally: counts of the epoch so far: samples, loss_sum, correct, wsat, asat, bsat.
+            course: what the ends of epochs have decided.
+            best: the state after the course's best epoch, if the run will end with it.
         """
         counts = np.array([tally[name] for name in _TALLY], dtype=np.uint64)
         self._save_state(
-            _CHECKPOINT, config, state, position=np.uint32(position), tally=counts
+            _CHECKPOINT,
+            config,
+            state,
+            position=np.uint32(position),
+            tally=counts,
+            course=np.frombuffer((course or Course()).to_json().encode(), np.uint8),
+            best=np.frombuffer(b"" if best is None else best.encode(), np.uint8),
         )
 
     def checkpoint(self, config: ModelConfig) -> SavedCheckpoint | None:
@@ -189,8 +209,13 @@ class RunFolder:
         try:
             counts = [int(value) for value in arrays["tally"]]
             tally = dict(zip(_TALLY, counts, strict=True))
-            return SavedCheckpoint(state, int(arrays["position"]), tally)
-        except (KeyError, ValueError, TypeError) as error:
+            course = Course.from_json(
+                arrays["course"].tobytes().decode(), str(self.path / _CHECKPOINT)
+            )
+            encoded = arrays["best"].tobytes()
+            best = State.decode(config, encoded) if encoded else None
+            return SavedCheckpoint(state, int(arrays["position"]), tally, course, best)
+        except (KeyError, ValueError, TypeError, ModelError) as error:
             raise self._damaged(_CHECKPOINT) from error
 
     def append_metrics(self, values: Mapping[str, object]) -> None:
@@ -297,7 +322,7 @@ def _form_text(prepared: PreparedRun) -> str:
         {
             "run_id": prepared.run_id,
             "name": form.name,
-            "class_names": form.class_names,
+            "target": form.target.to_dict(),
             "feature_names": form.feature_names,
             "scaling": json.loads(form.scaling.to_json()),
         },

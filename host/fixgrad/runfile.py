@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fixgrad import contradictions
 from fixgrad.errors import FixgradError, RunFileError
 from fixgrad.runkeys import KEYS, REQUIRED, SECTIONS, BadValueError, Key, toml_value
 
@@ -30,11 +31,16 @@ class DataSettings:
     """Section [data]; the keys are explained in `fixgrad.runkeys`."""
 
     source: str
-    label: str | int | None
+    label: str | int | tuple[str | int, ...] | None
     labels: str | None
     header: bool | None
     test_fraction: float
     scale: str
+    input_bits: int | None
+    targets: str
+    target_scale: str
+    class_weights: str | tuple[float, ...]
+    validation_fraction: float
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,9 @@ class ModelSettings:
     activation_bits: tuple[int, ...]
     loss: str
     init: str
-    headroom: float
+    init_scale: float
+    init_file: str | None
+    headroom: str | float
 
 
 @dataclass(frozen=True)
@@ -56,10 +64,21 @@ class TrainingSettings:
     epochs: int
     batch_size: int
     learning_rate: float
+    schedule: str
+    rate_factor: float
+    drop_epochs: tuple[int, ...] | None
+    final_rate: float
+    plateau_patience: int | None
+    warmup_epochs: int
+    patience: int | None
+    target_loss: float | None
+    min_improvement: float
     shuffle: bool
     adaptive: bool
     widen: bool
     momentum: float
+    velocity_bits: int
+    weight_decay: float
     clip: int | None
 
 
@@ -144,7 +163,7 @@ def _build(
     for key in KEYS:
         values[key.section][key.name] = _value(key, tables, path, lines)
     _spread_over_hidden_layers(values["model"], path, lines)
-    return RunFile(
+    run = RunFile(
         path,
         values[""]["seed"],
         DataSettings(**values["data"]),
@@ -152,6 +171,8 @@ def _build(
         TrainingSettings(**values["training"]),
         lines,
     )
+    contradictions.check(run)
+    return run
 
 
 def format_run(run: RunFile) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from fixgrad.device import Device, Progress
+from fixgrad.device import Device, Evaluation, Progress
 from fixgrad.errors import LinkError
 from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import Loss
 from fixgrad.session import SessionLostError
+from fixgrad.stopping import Course, Monitor, loss_unit
 from fixgrad.stream import EpochSchedule, Samples, SampleStream
 
 _MASK32 = 0xFFFFFFFF
@@ -44,8 +44,7 @@ class Tally:
         """
         if not self.samples:
             return 0.0
-        unit = math.log(2) / 1024 if kind == Loss.SOFTMAX_CROSS_ENTROPY else 1 / 65536
-        return self.loss_sum * unit / self.samples
+        return self.loss_sum * loss_unit(kind) / self.samples
 
     def accuracy(self) -> float:
         """Return the share of samples predicted right, 0..1; 0 before the first step."""
@@ -60,11 +59,15 @@ class Checkpoint:
         state: the trained state.
         position: first sample that it has not seen.
         tally: the epoch so far; empty at an epoch's start.
+        course: what the ends of epochs have decided.
+        best: the state after the course's best epoch, where the run will end with it.
     """
 
     state: State
     position: int
     tally: Tally
+    course: Course = field(default_factory=Course)
+    best: State | None = None
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,32 @@ class Advanced:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """An epoch (counted from 1) is complete; `checkpoint` continues after it."""
+    """An epoch (counted from 1) is complete; `checkpoint` continues after it.
+
+    `evaluation` is that of the monitored part, where there is one.
+    """
 
     epoch: int
     tally: Tally
     checkpoint: Checkpoint
+    evaluation: Evaluation | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The run is over before its last epoch, or with the weights of an earlier one.
+
+    Attributes:
+        epoch: the last epoch that was trained.
+        reason: `Course.ended`; empty if the last epoch was reached.
+        state: the state that the run ends with; the device holds it.
+        epoch_of_state: the epoch it stood after.
+    """
+
+    epoch: int
+    reason: str
+    state: State
+    epoch_of_state: int
 
 
 @dataclass(frozen=True)
@@ -101,7 +125,7 @@ class Stopped:
     checkpoint: Checkpoint
 
 
-Event = Advanced | EpochDone | Recovered | Stopped
+Event = Advanced | EpochDone | Ended | Recovered | Stopped
 
 
 def train(
@@ -112,6 +136,7 @@ def train(
     schedule: EpochSchedule,
     checkpoint: Checkpoint,
     *,
+    monitor: Monitor | None = None,
     adopt: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
@@ -124,18 +149,20 @@ def train(
         samples: training samples.
         schedule: the steps.
         checkpoint: where to start; the initial state at position 0 for a new run.
+        monitor: decides at the end of every epoch; None: nothing is decided.
         adopt: continue with what the device holds if it is this run and further on.
         should_stop: asked after every answer; True ends training after the samples under way.
 
     Yields:
-        Events. The last one is the `EpochDone` of the last epoch, or `Stopped`.
+        Events. The last one is the `EpochDone` of the last epoch, `Ended` or `Stopped`.
 
     Raises:
         LinkError: the device stopped answering, or loses its state again and again.
         DoesNotFitError: the model needs more memory than the board has.
     """
-    stream = SampleStream(schedule, samples.wire(config))
-    trainer = _Trainer(device, config, run_id, schedule, stream, checkpoint, should_stop)
+    trainer = _Trainer(
+        device, config, run_id, samples, schedule, checkpoint, monitor, should_stop
+    )
     return trainer.run(adopt)
 
 
@@ -145,18 +172,22 @@ class _Trainer:
         device: Device,
         config: ModelConfig,
         run_id: int,
+        samples: Samples,
         schedule: EpochSchedule,
-        stream: SampleStream,
         checkpoint: Checkpoint,
+        monitor: Monitor | None,
         should_stop: Callable[[], bool],
     ) -> None:
         self._device = device
         self._config = config
         self._run_id = run_id
         self._schedule = schedule
-        self._stream = stream
+        self._wire = samples.wire(config)
         self._checkpoint = checkpoint
+        self._monitor = monitor
+        self._monitored = monitor.samples.wire(config) if monitor else None
         self._should_stop = should_stop
+        self._end = schedule.step_start(schedule.steps)
         self._position = checkpoint.position
         self._tally = checkpoint.tally
         self._baseline: _Counters | None = None
@@ -166,18 +197,25 @@ class _Trainer:
         if not (adopt and self._adopt()):
             self._restore()
         size = self._schedule.samples
-        while self._checkpoint.position < self._stream.end:
+        stream, course = self._stream(), self._checkpoint.course
+        while self._checkpoint.position < self._end and not self._checkpoint.course.ended:
+            if self._checkpoint.course != course:
+                stream, course = self._stream(), self._checkpoint.course
             epoch = max(self._checkpoint.position, self._position - 1) // size
+            evaluation = None
             try:
                 for progress in self._device.train(
-                    self._stream,
+                    stream,
                     self._position,
                     (epoch + 1) * size,
                     should_stop=self._should_stop,
                 ):
                     self._count(progress)
-                    yield Advanced(self._position, self._stream.end, epoch + 1, self._tally)
+                    yield Advanced(self._position, self._end, epoch + 1, self._tally)
                 state, _ = self._device.read_state(self._config)
+                complete = self._position == (epoch + 1) * size
+                if complete and self._monitored is not None:
+                    evaluation = self._device.evaluate(self._monitored)
             except SessionLostError as error:
                 adopted = self._adopt()
                 if not adopted:
@@ -185,15 +223,47 @@ class _Trainer:
                 yield Recovered(self._position, restored=not adopted)
                 continue
             tally = self._tally
-            complete = self._position == (epoch + 1) * size
             if complete:
                 self._tally = Tally()
             self._restores = 0
-            self._checkpoint = Checkpoint(state, self._schedule.step_start(state.step), self._tally)
+            self._checkpoint = self._decided(state, epoch + 1, evaluation)
             if not complete:
                 yield Stopped(self._checkpoint)
                 return
-            yield EpochDone(epoch + 1, tally, self._checkpoint)
+            yield EpochDone(epoch + 1, tally, self._checkpoint, evaluation)
+        yield from self._ended()
+
+    def _stream(self) -> SampleStream:
+        """Return the run with the learning rates that its course leads to."""
+        schedule = self._schedule
+        if self._monitor is not None:
+            schedule = self._monitor.schedule(schedule, self._checkpoint.course)
+        return SampleStream(schedule, self._wire)
+
+    def _decided(self, state: State, epoch: int, evaluation: Evaluation | None) -> Checkpoint:
+        """Return the checkpoint of a state, with what the end of its epoch decides."""
+        course, best = self._checkpoint.course, self._checkpoint.best
+        if self._monitor is not None and evaluation is not None:
+            course = self._monitor.observe(course, epoch, evaluation.loss)
+            if course.best_epoch == epoch and self._monitor.restores_best:
+                best = state
+        position = self._schedule.step_start(state.step)
+        return Checkpoint(state, position, self._tally, course, best)
+
+    def _ended(self) -> Iterator[Event]:
+        """Say how the run ended, where that is not its last epoch; restore the best weights."""
+        point = self._checkpoint
+        if self._monitor is None or not (point.course.ended or self._monitor.restores_best):
+            return
+        epoch = point.position // self._schedule.samples
+        state = point.state
+        if point.best is not None:
+            state, epoch_of_state = point.best, point.course.best_epoch
+            position = epoch_of_state * self._schedule.samples
+            self._device.load(self._config, state, self._run_id, position)
+        else:
+            epoch_of_state = epoch
+        yield Ended(epoch, point.course.ended, state, epoch_of_state)
 
     def _adopt(self) -> bool:
         """Go on from where the device stands, if it holds this run and is not behind."""
@@ -201,6 +271,9 @@ class _Trainer:
         if info.run_id != self._run_id or info.next < self._checkpoint.position:
             return False
         size = self._schedule.samples
+        epoch_end = (self._checkpoint.position // size + 1) * size
+        if self._monitor is not None and info.next > epoch_end:
+            return False
         if info.next // size != self._position // size:
             self._tally = Tally()
         self._position = info.next

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fixgrad.device import Device, Progress
 from fixgrad.model import ModelConfig, State
 from fixgrad.reference import Reference
-from fixgrad.stream import Samples, SampleStream, Schedule
+from fixgrad.stopping import Course, Monitor
+from fixgrad.stream import EpochSchedule, Samples, SampleStream, Schedule
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def validate(
     train: Samples,
     schedule: Schedule,
     *,
+    monitor: Monitor | None = None,
     test: Samples | None = None,
     steps: int | None = None,
 ) -> Iterator[StepAgreed | Verdict]:
@@ -100,6 +102,7 @@ def validate(
         run_id: the run's identity on the device.
         train: training samples.
         schedule: the steps.
+        monitor: decides at the ends of epochs, from what device and reference agree on.
         test: samples whose logits are compared at the end.
         steps: stop after so many steps; all of them by default.
 
@@ -108,22 +111,46 @@ def validate(
     """
     total = schedule.steps if steps is None else min(steps, schedule.steps)
     reference = Reference(config, initial)
-    stream = SampleStream(schedule, train.wire(config), split_steps=True)
+    wire = train.wire(config)
     device.load(config, initial, run_id, 0)
-    for progress in device.train(stream, 0, schedule.step_start(total)):
-        if progress.step == reference.state.step:
-            continue
-        before = reference.state.copy()
-        loss = 0
-        while reference.state.step < progress.step:  # more than one where an answer was lost
-            loss += _step(reference, schedule, train)
-        digest = reference.digest()
-        if progress.digest != digest:
-            located = _locate(device, Reference(config, before), run_id, train, stream, progress)
-            yield Verdict(progress.step, config.parameter_count, 0, progress.digest, located)
-            return
-        samples = schedule.step_start(progress.step) - schedule.step_start(before.step)
-        yield StepAgreed(progress.step, total, digest, loss, samples)
+    course = Course()
+    for last in _segments(schedule, total, monitor):
+        if monitor is not None and isinstance(schedule, EpochSchedule):
+            schedule = monitor.schedule(schedule, course)
+        stream = SampleStream(schedule, wire, split_steps=True)
+        begin = schedule.step_start(reference.state.step)
+        for progress in device.train(stream, begin, schedule.step_start(last)):
+            if progress.step == reference.state.step:
+                continue
+            before = reference.state.copy()
+            loss = 0
+            while reference.state.step < progress.step:  # more than one where an answer was lost
+                loss += _step(reference, schedule, train)
+            digest = reference.digest()
+            if progress.digest != digest:
+                located = _locate(
+                    device, Reference(config, before), run_id, train, stream, progress
+                )
+                yield Verdict(progress.step, config.parameter_count, 0, progress.digest, located)
+                return
+            samples = schedule.step_start(progress.step) - schedule.step_start(before.step)
+            yield StepAgreed(progress.step, total, digest, loss, samples)
+        if (
+            monitor is not None
+            and isinstance(schedule, EpochSchedule)
+            and last % schedule.steps_per_epoch == 0
+        ):
+            part = monitor.samples
+            theirs = device.evaluate(part.wire(config)).loss
+            loss = int(reference.evaluate(part.features, part.targets)[0].sum())
+            if theirs != loss:
+                apart = Difference(last, "monitored loss", None, (), theirs, loss, 1, True)
+                yield Verdict(last, config.parameter_count, 0, reference.digest(), apart)
+                return
+            course = monitor.observe(course, last // schedule.steps_per_epoch, loss)
+            if course.ended:
+                total = last
+                break
     state, _ = device.read_state(config)
     difference = compare_states(state, reference.state, total)
     outputs = 0
@@ -134,6 +161,13 @@ def validate(
             "logits", None, logits, reference.logits(test.features), step=None
         )
     yield Verdict(total, config.parameter_count, outputs, reference.digest(), difference)
+
+
+def _segments(schedule: Schedule, total: int, monitor: Monitor | None) -> Iterator[int]:
+    """Yield the steps at which something is decided, and the last one."""
+    if monitor is not None and isinstance(schedule, EpochSchedule):
+        yield from range(schedule.steps_per_epoch, total, schedule.steps_per_epoch)
+    yield total
 
 
 def compare_states(device: State, reference: State, step: int | None) -> Difference | None:

@@ -13,6 +13,7 @@ _COMMANDS = {
     "new": "fixgrad.cli.new:new",
     "train": "fixgrad.cli.train:train",
     "validate": "fixgrad.cli.validate:validate",
+    "gradcheck": "fixgrad.cli.gradcheck:gradcheck",
     "selftest": "fixgrad.cli.selftest:selftest",
     "eval": "fixgrad.cli.trained:evaluate",
     "predict": "fixgrad.cli.trained:predict",

@@ -14,9 +14,10 @@ from fixgrad.datasets.loading import builtin_name
 from fixgrad.errors import DataError, UsageError
 from fixgrad.run import prepare, resolve
 from fixgrad.runfile import format_run, new_run
-from fixgrad.runkeys import ACTIVATIONS
+from fixgrad.runkeys import ACTIVATIONS, LOSSES
 
 _NARROW = 32
+_VALUES_LOSS = "squared_error"
 _HIDDEN = {True: 16, False: 32}
 
 
@@ -24,12 +25,16 @@ _HIDDEN = {True: 16, False: 32}
 @click.argument("run_file", metavar="RUN.toml", type=PATH)
 @click.option(
     "--data", default="digits", show_default=True, metavar="SOURCE",
-    help=f"Built in ({', '.join(datasets.BUILTIN_CLASSES)}), or a CSV, .npz, .npy or IDX file, "
+    help=f"Built in ({', '.join(datasets.BUILTIN_NAMES)}), or a CSV, .npz, .npy or IDX file, "
     "or a folder with MNIST's files.",
 )
-@click.option("--label", metavar="COLUMN", help="CSV: name or place of the label column.")
+@click.option(
+    "--label", metavar="COLUMN", multiple=True,
+    help="CSV: name or place of the label column; several columns of numbers: repeat it.",
+)
 @click.option("--labels", type=PATH, metavar="FILE", help=".npy and IDX: the file of labels.")
 @click.option("--layers", callback=parse_layers, metavar="N-N-N", help="Widths, such as 64-32-10.")
+@click.option("--loss", type=click.Choice(LOSSES), help="What is minimised; default by the data.")
 @click.option("--activation", type=click.Choice(ACTIVATIONS), help="Of the hidden layers.")
 @click.option("--epochs", type=int, metavar="N", help="Passes over the data.")
 @click.option("--batch-size", type=int, metavar="N", help="Samples a step.")
@@ -39,28 +44,36 @@ _HIDDEN = {True: 16, False: 32}
 def new(
     run_file: Path,
     data: str,
-    label: str | None,
+    label: tuple[str, ...],
     labels: Path | None,
     layers: tuple[int, ...] | None,
+    loss: str | None,
     force: bool,
     **options: object,
 ) -> None:
     """Write the commented run file RUN.toml."""
     if run_file.exists() and not force:
         raise UsageError(f"{run_file} exists; choose another name, or --force to overwrite it")
-    column = _column(label)
-    dataset = datasets.load(data, label=column, labels=str(labels) if labels else None)
+    columns = tuple(_column(name) for name in label)
+    column = columns[0] if len(columns) == 1 else columns or None
+    dataset = datasets.load(
+        data, label=column, labels=str(labels) if labels else None, values=loss == _VALUES_LOSS
+    )
+    if loss is None and not dataset.class_names:
+        loss = _VALUES_LOSS
     if layers is None:
         hidden = _HIDDEN[dataset.width < _NARROW]
-        layers = (dataset.width, hidden, len(dataset.class_names))
+        layers = (dataset.width, hidden, _outputs(dataset))
     elif len(layers) >= 2:
         try:
             datasets.check_layers(dataset, layers, lambda fit: f"--layers {spell_layers(fit)}")
         except DataError as error:
             raise DataError(f"--layers {spell_layers(layers)}: {error}") from error
     settings = {name: value for name, value in options.items() if value is not None}
+    if loss is not None:
+        settings["loss"] = loss
     if column is not None:
-        settings["label"] = column
+        settings["label"] = list(column) if isinstance(column, tuple) else column
     if labels is not None:
         settings["labels"] = _as_seen_from(run_file, labels)
     source = builtin_name(data) or _as_seen_from(run_file, Path(data))
@@ -70,16 +83,20 @@ def new(
     rundir.write_atomic(run_file, format_run(run).encode())
     print_line(
         f"wrote {run_file}: {dataset.name} ({dataset.size} samples, {dataset.width} features, "
-        f"{len(dataset.class_names)} classes), layers {spell_layers(layers)}, "
-        f"{prepared.config.parameter_count} parameters"
+        f"{_outputs(dataset)} {'classes' if dataset.class_names else 'values'}), "
+        f"layers {spell_layers(layers)}, {prepared.config.parameter_count} parameters"
     )
     print_line(f"next: fixgrad train {run_file} --port sim://")
 
 
-def _column(label: str | None) -> str | int | None:
+def _outputs(dataset: datasets.Dataset) -> int:
+    return len(dataset.class_names or dataset.target_names)
+
+
+def _column(label: str) -> str | int:
     """Return a label column as a place if it is a whole number, else as a name."""
     try:
-        return int(label) if label is not None else None
+        return int(label)
     except ValueError:
         return label
 

@@ -18,7 +18,7 @@ from fixgrad.images import read_image
 from fixgrad.model import ModelConfig
 from fixgrad.planner import Plan
 from fixgrad.planner import plan as lay_out
-from fixgrad.run import prepare
+from fixgrad.run import PreparedRun, prepare
 from fixgrad.runfile import load_run
 
 _PART_NAMES = {
@@ -78,9 +78,10 @@ def plan(run_file: Path, names: tuple[str, ...], as_json: bool) -> None:
         for board in (BOARDS[name] for name in names or BOARDS)
     ]
     if as_json:
-        print_json(_report(config, layout, fits))
+        print_json({**_report(config, layout, fits), "weight_ranges": _ranges(prepared)})
     else:
         _print(config, layout, fits)
+        _print_ranges(prepared)
     for fit in fits:
         if names and not fit.fits:
             raise DoesNotFitError(
@@ -128,6 +129,38 @@ def _print(config: ModelConfig, layout: Plan, fits: list[_Fit]) -> None:
             "fits" if fit.fits else "does not fit",
         )
     print_table(table)
+
+
+def _print_ranges(prepared: PreparedRun) -> None:
+    """Explain how the weights of each layer are stored, and what is decided during the run."""
+    config = prepared.config
+    print_line("")
+    columns = ("inputs", "bits", "largest at first", "headroom", "reach", "step")
+    table = new_table("weights of layer", *columns, "why", right=columns)
+    for index, r in enumerate(prepared.ranges):
+        table.add_row(
+            str(index), str(config.layers[index]), str(r.bits), f"{r.most:.3g}", f"{r.headroom:g}",
+            f"±{2.0 ** (r.bits + r.exponent):g}", f"{2.0**r.exponent:.2g}", r.reason,
+        )
+    print_table(table)
+    if config.decay_every:
+        share = 2.0**-config.decay_shift
+        print_line(
+            f"weight decay: {share:.2g} of every weight, every {config.decay_every} steps"
+        )
+
+
+def _ranges(prepared: PreparedRun) -> list[dict[str, object]]:
+    return [
+        {
+            "largest": r.most,
+            "headroom": r.headroom,
+            "why": r.reason,
+            "bits": r.bits,
+            "exponent": r.exponent,
+        }
+        for r in prepared.ranges
+    ]
 
 
 def _report(config: ModelConfig, layout: Plan, fits: list[_Fit]) -> dict[str, object]:

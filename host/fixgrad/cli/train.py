@@ -12,10 +12,11 @@ import click
 
 from fixgrad import training
 from fixgrad.cli.border import InterruptedRunError
+from fixgrad.cli.measuring import Measured, measure_test, print_measured
 from fixgrad.cli.opening import open_device
 from fixgrad.cli.options import PATH, baud_option, json_option, port_option
 from fixgrad.cli.output import Meter, print_json, print_line, status, stop_switch
-from fixgrad.device import Device, Evaluation
+from fixgrad.device import Device
 from fixgrad.digest import state_digest
 from fixgrad.errors import (
     LinkError,
@@ -25,10 +26,19 @@ from fixgrad.errors import (
     UsageError,
 )
 from fixgrad.model import State
+from fixgrad.protocol import Loss
 from fixgrad.run import PreparedRun, prepare
 from fixgrad.rundir import RunFolder
 from fixgrad.runfile import load_run
-from fixgrad.training import Advanced, Checkpoint, EpochDone, Recovered, Stopped, Tally
+from fixgrad.training import (
+    Advanced,
+    Checkpoint,
+    Ended,
+    EpochDone,
+    Recovered,
+    Stopped,
+    Tally,
+)
 
 _DEFAULT_FOLDER = Path("runs")
 
@@ -82,7 +92,7 @@ def train(
         if resume is None:
             folder.create(prepared)
         trained = run_training(device, prepared, folder, port, adopt=resume is not None)
-        result = _measure(device, prepared, folder, port)
+        result = _measure(device, prepared, trained.state, folder, port)
         report = _report(device, prepared, folder, trained, result, port)
     if as_json:
         print_json(report)
@@ -174,6 +184,7 @@ def run_training(
                 prepared.train,
                 prepared.schedule,
                 checkpoint,
+                monitor=prepared.monitor,
                 adopt=adopt,
                 should_stop=lambda: bool(pressed),
             ):
@@ -187,7 +198,7 @@ def run_training(
             f"stopped after step {drawing.checkpoint.state.step} of {prepared.schedule.steps}; "
             f"the state is kept in {folder.path}, {go_on}"
         )
-    state = drawing.checkpoint.state
+    state = drawing.state
     digest = device.hello().digest
     if digest != state_digest(state):
         raise MismatchError(
@@ -200,12 +211,12 @@ def run_training(
 
 
 def _measure(
-    device: Device, prepared: PreparedRun, folder: RunFolder, port: str
-) -> Evaluation:
+    device: Device, prepared: PreparedRun, state: State, folder: RunFolder, port: str
+) -> Measured:
     """Evaluate the test part on the device."""
     try:
-        with status("measuring test accuracy on the device"):
-            return device.evaluate(prepared.test.wire(prepared.config))
+        with status("measuring the test part on the device"):
+            return measure_test(device, prepared, state)
     except KeyboardInterrupt as error:
         raise InterruptedRunError(
             "stopped after the last step; the parameters are kept, measure them with: fixgrad eval "
@@ -222,10 +233,13 @@ class _Drawing:
 
     def __init__(self, prepared: PreparedRun, folder: RunFolder, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
+        self.state = checkpoint.state
         self.stopped = False
         self._prepared = prepared
         self._folder = folder
         self._loss = prepared.config.loss
+        self._counts_right = self._loss != Loss.SQUARED_ERROR
+        self._monitor = prepared.monitor
         self._epochs = prepared.run.training.epochs
         size = prepared.schedule.samples
         self.meter = Meter("training", size * self._epochs, "samples")
@@ -240,8 +254,11 @@ class _Drawing:
             case EpochDone():
                 self._store(event.checkpoint)
                 self._folder.append_metrics(self._metrics(event))
-                text = self._text(event.tally)
+                text = self._text(event.tally) + self._monitored(event)
                 self.meter.milestone(f"epoch {event.epoch}/{self._epochs}  {text}")
+            case Ended():
+                self.state = event.state
+                self.meter.note(_ending(event))
             case Recovered():
                 how = "from the last checkpoint" if event.restored else "where it stands"
                 self.meter.note(
@@ -253,15 +270,31 @@ class _Drawing:
 
     def _store(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
+        self.state = checkpoint.state
         self._folder.save_checkpoint(
             self._prepared.config,
             checkpoint.state,
             checkpoint.position,
             dataclasses.asdict(checkpoint.tally),
+            checkpoint.course,
+            checkpoint.best,
         )
 
     def _text(self, tally: Tally) -> str:
-        return f"loss {tally.loss(self._loss):.4f}  accuracy {100 * tally.accuracy():.2f} %"
+        text = f"loss {tally.loss(self._loss):.4f}"
+        return text + (f"  accuracy {100 * tally.accuracy():.2f} %" if self._counts_right else "")
+
+    def _monitored(self, event: EpochDone) -> str:
+        """Say what the end of an epoch decided."""
+        if self._monitor is None or event.evaluation is None:
+            return ""
+        course = event.checkpoint.course
+        text = f"  monitored loss {self._monitor.mean(event.evaluation.loss):.4f}"
+        if course.best_epoch == event.epoch:
+            text += ", the best"
+        if event.epoch in course.drops:
+            text += ", the learning rate falls"
+        return text
 
     def _metrics(self, event: EpochDone) -> dict[str, object]:
         tally = event.tally
@@ -270,12 +303,36 @@ class _Drawing:
             "samples": tally.samples,
             "steps": event.checkpoint.state.step,
             "loss": tally.loss(self._loss),
-            "accuracy": tally.accuracy(),
+            **({"accuracy": tally.accuracy()} if self._counts_right else {}),
+            **self._decisions(event),
             "wsat": tally.wsat,
             "asat": tally.asat,
             "bsat": tally.bsat,
             "digest": f"{state_digest(event.checkpoint.state):08x}",
         }
+
+    def _decisions(self, event: EpochDone) -> dict[str, object]:
+        if self._monitor is None or event.evaluation is None:
+            return {}
+        course = event.checkpoint.course
+        return {
+            "monitored_loss": self._monitor.mean(event.evaluation.loss),
+            "best_epoch": course.best_epoch,
+            "rate_drops": len(course.drops),
+        }
+
+
+def _ending(event: Ended) -> str:
+    """Say why a run ended and with which weights."""
+    reasons = {
+        "patience": f"stopped after epoch {event.epoch}: no better loss for `patience` epochs",
+        "target": f"stopped after epoch {event.epoch}: target_loss is reached",
+        "": f"the last epoch, {event.epoch}, is done",
+    }
+    text = reasons[event.reason]
+    if event.epoch_of_state != event.epoch:
+        text += f"; the weights are those of epoch {event.epoch_of_state}, the best"
+    return text
 
 
 def _checkpoint(folder: RunFolder, prepared: PreparedRun) -> Checkpoint:
@@ -284,7 +341,9 @@ def _checkpoint(folder: RunFolder, prepared: PreparedRun) -> Checkpoint:
     if saved is None:
         return Checkpoint(prepared.initial, 0, Tally())
     folder.keep_metrics(saved.position // prepared.schedule.samples)
-    return Checkpoint(saved.state, saved.position, Tally(**saved.tally))
+    return Checkpoint(
+        saved.state, saved.position, Tally(**saved.tally), saved.course, saved.best
+    )
 
 
 def _report(
@@ -292,7 +351,7 @@ def _report(
     prepared: PreparedRun,
     folder: RunFolder,
     trained: Trained,
-    test: Evaluation,
+    test: Measured,
     port: str,
 ) -> dict[str, object]:
     stats = device.stats
@@ -300,9 +359,8 @@ def _report(
         "digest": f"{state_digest(trained.state):08x}",
         "steps": trained.state.step,
         "parameters": prepared.config.parameter_count,
-        "test_accuracy": test.correct / test.count,
-        "test_loss": Tally(test.count, test.loss).loss(prepared.config.loss),
-        "test_samples": test.count,
+        **test.fields(),
+        "test_samples": test.evaluation.count,
         "train_accuracy": trained.accuracy,
         "train_loss": trained.loss,
         "seconds": round(trained.seconds, 3),
@@ -317,14 +375,11 @@ def _report(
     }
 
 
-def _print_report(report: dict[str, object], test: Evaluation) -> None:
+def _print_report(report: dict[str, object], test: Measured) -> None:
     link = report["link"]
     assert isinstance(link, dict)
     payload, wire = link["payload_bytes"], max(link["wire_bytes"], 1)
-    print_line(
-        f"test accuracy on {report['board']}: {100 * test.correct / test.count:.2f} % "
-        f"({test.correct} of {test.count}), loss {report['test_loss']:.4f}"
-    )
+    print_measured(test, str(report["board"]))
     print_line(
         f"{report['steps']} steps, digest {report['digest']}; {100 * payload / wire:.1f} % of "
         f"{wire:,} bytes sent were samples, {link['retransmitted_bytes']:,} bytes sent again"

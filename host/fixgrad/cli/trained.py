@@ -6,21 +6,23 @@ import csv
 import io
 import zlib
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
+from fixgrad.cli.measuring import measure_test, print_details, print_measured
 from fixgrad.cli.opening import open_device
 from fixgrad.cli.options import PATH, baud_option, json_option, port_option
-from fixgrad.cli.output import note, print_json, print_line, status
+from fixgrad.cli.output import note, print_json, status
 from fixgrad.cli.train import reopen
 from fixgrad.datasets.loading import load_unlabelled
 from fixgrad.digest import state_digest
+from fixgrad.metrics import Outputs, read_outputs
 from fixgrad.model import ModelConfig, State
 from fixgrad.rundir import RunFolder, write_atomic
 from fixgrad.stream import Samples
-from fixgrad.training import Tally
+from fixgrad.targets import LABELS, TargetForm
 
 
 @click.command("eval", short_help="Test accuracy of a trained run, on the device.")
@@ -29,9 +31,10 @@ from fixgrad.training import Tally
 @baud_option
 @json_option
 def evaluate(folder: Path, port: str, baud: int, as_json: bool) -> None:
-    """Measure the test accuracy of the trained run in DIR on the device.
+    """Measure the test part of the trained run in DIR on the device.
 
-    The run's parameters replace whatever the device holds.
+    Classes: accuracy, F1, confusion matrix, log-loss; numbers: RMSE, MAE, R². The run's parameters
+    replace whatever the device holds.
     """
     run = RunFolder(folder)
     prepared = reopen(run)
@@ -39,26 +42,21 @@ def evaluate(folder: Path, port: str, baud: int, as_json: bool) -> None:
     state = run.final(config)
     with open_device(port, baud, config) as device, status("evaluating"):
         device.load(config, state, _identity(config, state), 0)
-        result = device.evaluate(prepared.test.wire(config))
+        measured = measure_test(device, prepared, state)
         board = device.info.board
-    loss = Tally(result.count, result.loss).loss(config.loss)
-    accuracy = result.correct / result.count
     if as_json:
         print_json(
             {
                 "digest": f"{state_digest(state):08x}",
-                "samples": result.count,
-                "correct": result.correct,
-                "test_accuracy": accuracy,
-                "test_loss": loss,
+                "samples": measured.evaluation.count,
+                "correct": measured.evaluation.correct,
+                **measured.fields(),
                 "board": board,
             }
         )
         return
-    print_line(
-        f"test accuracy on {board}: {100 * accuracy:.2f} % ({result.correct} of {result.count}), "
-        f"loss {loss:.4f}"
-    )
+    print_measured(measured, board)
+    print_details(measured, prepared.class_names)
 
 
 @click.command(short_help="Classify the rows of a CSV file on the device.")
@@ -74,7 +72,8 @@ def predict(
     """Predict every row of DATA.csv on the device with the trained run in DIR.
 
     DATA.csv has the features of the training data in the same order, with or without its label
-    column. Gives one line a row: the class, and the share of probability that it gets.
+    column. Gives one line a row: the class and the share of probability that it gets, or one value
+    an output.
     """
     run = RunFolder(folder)
     form, settings = run.form(), run.run().data
@@ -88,16 +87,20 @@ def predict(
     with open_device(port, baud, config) as device, status("predicting"):
         device.load(config, state, _identity(config, state), 0)
         result = device.infer(config, samples.feature_wire(config))
-    names = [form.class_names[int(index)] for index in result.predictions.reshape(-1)]
-    confidence = _confidence(result.logits, state)
+    exponent = state.weight_exponent[-1] + state.activation_exponent[-1]
+    outputs = read_outputs(
+        form.target, config.loss, result.predictions, result.logits, exponent
+    )
+    rows = _rows(form.target, outputs)
     if output is not None:
-        write_atomic(output, _csv(names, confidence).encode())
-        note(f"wrote {len(names)} predictions to {output}")
+        write_atomic(output, _csv(rows).encode())
+        note(f"wrote {len(features)} predictions to {output}")
     if as_json:
-        print_json({"predictions": names, "confidence": confidence.tolist()})
+        print_json(rows)
     elif output is None:
-        click.echo(_csv(names, confidence), nl=False)
-    if table.labels is not None:
+        click.echo(_csv(rows), nl=False)
+    if table.labels is not None and outputs.classes is not None:
+        names = rows["predictions"]
         right = sum(name == label for name, label in zip(names, table.labels, strict=True))
         note(f"{right} of {len(names)} rows have this label in {data}")
 
@@ -107,19 +110,30 @@ def _identity(config: ModelConfig, state: State) -> int:
     return zlib.crc32(state.encode(), zlib.crc32(config.encode(), zlib.crc32(b"use"))) or 1
 
 
-def _confidence(logits: NDArray[np.int32], state: State) -> NDArray[np.float64]:
-    """Return the largest softmax probability of each row of logits, [N]."""
-    exponent = state.weight_exponent[-1] + state.activation_exponent[-1]
-    values = np.ldexp(logits.astype(np.float64), exponent)
-    below = np.exp(values - values.max(axis=1, keepdims=True))
-    return np.asarray(1 / below.sum(axis=1))
+def _rows(target: TargetForm, outputs: Outputs) -> dict[str, list[Any]]:
+    """Return one list a column: predictions and confidence, or one value an output."""
+    if outputs.classes is not None:
+        rows: dict[str, list[Any]] = {
+            "predictions": [target.names[int(index)] for index in outputs.classes]
+        }
+        if outputs.probabilities is not None:
+            rows["confidence"] = outputs.probabilities.max(axis=1).tolist()
+        return rows
+    assert outputs.values is not None
+    if target.kind == LABELS:
+        values: list[list[Any]] = outputs.values.astype(int).T.tolist()
+    else:
+        values = outputs.values.T.tolist()
+    return dict(zip(target.names, values, strict=True))
 
 
-def _csv(names: list[str], confidence: NDArray[np.float64]) -> str:
+def _csv(rows: dict[str, list[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["prediction", "confidence"])
+    writer.writerow("prediction" if name == "predictions" else name for name in rows)
     writer.writerows(
-        [name, f"{share:.4f}"] for name, share in zip(names, confidence, strict=True)
+        [f"{cell:.4f}" if name == "confidence" else f"{cell:.6g}" if isinstance(cell, float)
+         else cell for name, cell in zip(rows, row, strict=True)]
+        for row in zip(*rows.values(), strict=True)
     )
     return text.getvalue()

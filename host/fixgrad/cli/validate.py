@@ -54,6 +54,7 @@ def prove(device: Device, prepared: PreparedRun, steps: int | None = None) -> Ve
             prepared.run_id,
             prepared.train,
             prepared.schedule,
+            monitor=prepared.monitor,
             test=prepared.test,
             steps=total,
         ):

@@ -5,13 +5,14 @@
 """
 
 from fixgrad.datasets.dataset import Dataset, Part, check_layers
-from fixgrad.datasets.loading import BUILTIN_CLASSES, BUILTIN_NAMES, load
+from fixgrad.datasets.loading import BUILTIN_CLASSES, BUILTIN_NAMES, BUILTIN_VALUES, load
 from fixgrad.datasets.scaling import SCALE_METHODS, Scaling
 from fixgrad.datasets.splitting import split
 
 __all__ = [
     "BUILTIN_CLASSES",
     "BUILTIN_NAMES",
+    "BUILTIN_VALUES",
     "SCALE_METHODS",
     "Dataset",
     "Part",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fixgrad.datasets.columns import array_values
 from fixgrad.datasets.dataset import Dataset, Features, Part, check_finite, quoted
 from fixgrad.datasets.labels import array_classes
 from fixgrad.errors import DataError
@@ -52,6 +53,8 @@ def array_dataset(
     labels: tuple[str, NDArray[np.generic]],
     test_features: tuple[str, NDArray[np.generic]] | None = None,
     test_labels: tuple[str, NDArray[np.generic]] | None = None,
+    *,
+    values: bool = False,
 ) -> Dataset:
     """Make a data set of arrays.
 
@@ -61,6 +64,7 @@ def array_dataset(
         labels: (name, [N]).
         test_features: the same of the test part, or None.
         test_labels: the same of the test part, or None.
+        values: the labels are numbers to predict, [N] or [N, k], not classes.
 
     Raises:
         DataError: shapes, values or labels that do not go together.
@@ -68,15 +72,14 @@ def array_dataset(
     image = features[1].dtype == np.uint8 or features[1].ndim > 2
     matrix = _features(name, *features)
     names = tuple(f"x{i}" for i in range(matrix.shape[1]))
+    if values:
+        return _values_dataset(
+            name, matrix, names, image, labels, test_features, test_labels
+        )
     if test_features is None or test_labels is None:
         indices, classes, indexed = array_classes(name, *labels, len(matrix))
         return Dataset(name, Part(matrix, indices), None, classes, names, image, indexed)
-    test_matrix = _features(name, *test_features)
-    if test_matrix.shape[1] != matrix.shape[1]:
-        raise DataError(
-            f"{name}: {features[0]} has {matrix.shape[1]} features a sample, {test_features[0]} "
-            f"has {test_matrix.shape[1]}; both must be the same"
-        )
+    test_matrix = _test_features(name, features[0], matrix, *test_features)
     indices, classes, indexed = array_classes(name, *labels, len(matrix))
     test_indices, test_classes, _ = array_classes(name, *test_labels, len(test_matrix))
     if not indexed:
@@ -86,6 +89,46 @@ def array_dataset(
     return Dataset(
         name, Part(matrix, indices), Part(test_matrix, test_indices), classes, names, image, indexed
     )
+
+
+def _values_dataset(
+    name: str,
+    matrix: Features,
+    feature_names: tuple[str, ...],
+    image: bool,
+    labels: tuple[str, NDArray[np.generic]],
+    test_features: tuple[str, NDArray[np.generic]] | None,
+    test_labels: tuple[str, NDArray[np.generic]] | None,
+) -> Dataset:
+    """Make a data set of arrays with numbers to predict."""
+    targets = array_values(name, *labels, len(matrix))
+    test = None
+    if test_features is not None and test_labels is not None:
+        test_matrix = _test_features(name, "the training part", matrix, *test_features)
+        test_targets = array_values(name, *test_labels, len(test_matrix))
+        if test_targets.shape[1] != targets.shape[1]:
+            raise DataError(
+                f"{name}: {labels[0]} has {targets.shape[1]} values a sample, {test_labels[0]} has "
+                f"{test_targets.shape[1]}; both must be the same"
+            )
+        test = Part(test_matrix, test_targets)
+    width = targets.shape[1]
+    target_names = (labels[0],) if width == 1 else tuple(f"{labels[0]}{i}" for i in range(width))
+    return Dataset(
+        name, Part(matrix, targets), test, (), feature_names, image, False, target_names
+    )
+
+
+def _test_features(
+    name: str, training: str, matrix: Features, array_name: str, array: NDArray[np.generic]
+) -> Features:
+    test_matrix = _features(name, array_name, array)
+    if test_matrix.shape[1] != matrix.shape[1]:
+        raise DataError(
+            f"{name}: {training} has {matrix.shape[1]} features a sample, {array_name} "
+            f"has {test_matrix.shape[1]}; both must be the same"
+        )
+    return test_matrix
 
 
 def _as_in_training(

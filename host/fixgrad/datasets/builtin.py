@@ -9,8 +9,10 @@ import numpy as np
 from fixgrad.datasets.dataset import Dataset, Part
 
 CLASSES: Final = ("digits", "wine", "iris", "breast_cancer")
-_VALUES: Final = ("diabetes",)
-NAMES: Final = CLASSES + _VALUES
+VALUES: Final = ("diabetes",)
+NAMES: Final = CLASSES + VALUES
+
+_TARGET_NAMES: Final = {"diabetes": ("progression",)}
 
 
 def load_builtin(name: str) -> Dataset:
@@ -29,4 +31,5 @@ def load_builtin(name: str) -> Dataset:
         feature_names=tuple(str(feature) for feature in bunch.feature_names),
         image=name == "digits",
         indexed=False,
+        target_names=() if classes else _TARGET_NAMES[name],
     )

@@ -23,7 +23,7 @@ class Part:
 
     Attributes:
         features: [N, n]; float64, or uint8 where the source holds bytes.
-        targets: int64 [N] class indices, or float64 [N] values to predict.
+        targets: int64 [N] class indices, or float64 [N] or [N, k] values to predict.
     """
 
     features: Features
@@ -47,6 +47,7 @@ class Dataset:
         image: the features are pixels of one picture and share one range.
         indexed: class indices stand in the source as they are, so that one without a sample
             is allowed; otherwise they were made from the label values that occur.
+        target_names: name of each value to predict; empty where there are classes.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Dataset:
     feature_names: tuple[str, ...]
     image: bool
     indexed: bool
+    target_names: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
@@ -120,7 +122,7 @@ def check_layers(
     Raises:
         DataError: the width of the input or the number of outputs is wrong.
     """
-    classes = len(dataset.class_names) or 1
+    classes = len(dataset.class_names or dataset.target_names) or 1
     fitting = spell([dataset.width, *layers[1:-1], classes])
     if layers[0] != dataset.width:
         raise DataError(
@@ -128,6 +130,13 @@ def check_layers(
             f"wide; type {fitting}"
         )
     if not dataset.class_names:
+        if layers[-1] != classes:
+            raise DataError(
+                f"{dataset.name} has {classes} value{'s' * (classes > 1)} to predict, but the last "
+                f"layer has {layers[-1]} outputs; type {fitting}"
+            )
+        return
+    if layers[-1] == 1 and classes == 2:
         return
     if dataset.indexed:
         _check_indices(dataset, layers[-1], fitting)

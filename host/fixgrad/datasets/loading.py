@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fixgrad.datasets import builtin
 from fixgrad.datasets.arrays import array_dataset, parse_npy, parse_npz
+from fixgrad.datasets.columns import load_values, read_without_targets
 from fixgrad.datasets.dataset import Dataset, check_classes
 from fixgrad.datasets.idx import is_idx, parse_idx
 from fixgrad.datasets.table import Table, load_table, read_unlabelled
@@ -20,6 +21,9 @@ from fixgrad.errors import DataError
 
 BUILTIN_NAMES = builtin.NAMES
 BUILTIN_CLASSES = builtin.CLASSES
+BUILTIN_VALUES = builtin.VALUES
+
+Label = str | int | tuple[str | int, ...] | None
 
 _MNIST_FILES = (
     "train-images-idx3-ubyte",
@@ -40,9 +44,10 @@ def load(
     source: str,
     folder: Path | None = None,
     *,
-    label: str | int | None = None,
+    label: Label = None,
     labels: str | None = None,
     header: bool | None = None,
+    values: bool = False,
 ) -> Dataset:
     """Load a data set and check it.
 
@@ -50,9 +55,11 @@ def load(
         source: a built-in name, or a CSV, `.npz`, `.npy` or IDX file (each also as `.gz`), or a
             folder with MNIST's four files.
         folder: where relative paths start; the current folder by default.
-        label: CSV: name or place of the label column (from 1, negative from the end); default last.
+        label: CSV: name or place of the label column (from 1, negative from the end), or several
+            columns of numbers to predict; default last.
         labels: `.npy` and IDX: the file with the labels; found by its name if not given.
         header: CSV: whether row 1 holds names; None: find out.
+        values: labels of files are numbers to predict, not classes.
 
     Raises:
         DataError: what is wrong with the source or with its first bad value.
@@ -63,13 +70,13 @@ def load(
     else:
         path = (folder or Path()) / Path(source).expanduser()
         label_path = (folder or Path()) / Path(labels).expanduser() if labels else None
-        dataset = _load_path(path, source, label, label_path, header)
+        dataset = _load_path(path, source, label, label_path, header, values)
     check_classes(dataset)
     return dataset
 
 
 def load_unlabelled(
-    path: Path, width: int, *, label: str | int | None = None, header: bool | None = None
+    path: Path, width: int, *, label: Label = None, header: bool | None = None
 ) -> Table:
     """Load a CSV file of features to predict from.
 
@@ -82,7 +89,10 @@ def load_unlabelled(
     Raises:
         DataError: as for `load`.
     """
-    return read_unlabelled(path, read_bytes(path), width, label, header)
+    data = read_bytes(path)
+    if isinstance(label, tuple):
+        return read_without_targets(path, data, width, label, header)
+    return read_unlabelled(path, data, width, label, header)
 
 
 def builtin_name(source: str) -> str | None:
@@ -114,25 +124,30 @@ def read_bytes(path: Path) -> bytes:
 def _load_path(
     path: Path,
     source: str,
-    label: str | int | None,
+    label: Label,
     label_path: Path | None,
     header: bool | None,
+    values: bool,
 ) -> Dataset:
     if path.is_dir():
-        return _load_folder(path)
+        return _load_folder(path, values)
     if not path.exists():
         raise DataError(_missing(path, source))
     data = read_bytes(path)
     if data[:2] == b"PK":
         arrays = parse_npz(path, data)
         parts = [(name, array) for name, array in arrays.items()]
-        return array_dataset(str(path), *parts)
+        return array_dataset(str(path), *parts, values=values)
     if data[:6] == b"\x93NUMPY" or is_idx(data):
         label_path = label_path or _find_labels(path)
         return array_dataset(
             str(path), (path.name, _parse(path, data)),
-            (label_path.name, _parse(label_path, read_bytes(label_path))),
+            (label_path.name, _parse(label_path, read_bytes(label_path))), values=values,
         )
+    if isinstance(label, tuple):
+        return load_values(path, data, label, header)
+    if values:
+        return load_values(path, data, (-1 if label is None else label,), header)
     return load_table(path, data, label, header)
 
 
@@ -141,7 +156,7 @@ def _parse(path: Path, data: bytes) -> NDArray[np.generic]:
     return parse_npy(path, data) if data[:6] == b"\x93NUMPY" else parse_idx(path, data)
 
 
-def _load_folder(folder: Path) -> Dataset:
+def _load_folder(folder: Path, values: bool) -> Dataset:
     parts = []
     for name in _MNIST_FILES:
         dotted = name.replace("-idx", ".idx")
@@ -153,7 +168,7 @@ def _load_folder(folder: Path) -> Dataset:
                 f"files: {', '.join(_MNIST_FILES)}"
             )
         parts.append((path.name, parse_idx(path, read_bytes(path))))
-    return array_dataset(str(folder), *parts)
+    return array_dataset(str(folder), *parts, values=values)
 
 
 def _find_labels(path: Path) -> Path:

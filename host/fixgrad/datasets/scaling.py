@@ -17,8 +17,17 @@ from fixgrad.protocol import InputFormat
 SCALE_METHODS: Final = ("minmax", "standard", "none")
 
 _ROWS_AT_ONCE = 4096
-_STANDARD_MAX = 2047
-_STANDARD_EXPONENT = -9
+# Format, A[0] and eX[0] by bits; `minmax` is 0..1, `standard` reaches 4 deviations.
+_MINMAX: Final = {
+    None: (InputFormat.U8, 255, -8),
+    8: (InputFormat.U8, 255, -8),
+    16: (InputFormat.I16, 32767, -15),
+}
+_STANDARD: Final = {
+    None: (InputFormat.I16, 2047, -9),
+    8: (InputFormat.I8, 127, -5),
+    16: (InputFormat.I16, 32767, -13),
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,9 @@ class Scaling:
     exponent: int
 
     @staticmethod
-    def fit(method: str, features: Features, *, common: bool, name: str) -> Scaling:
+    def fit(
+        method: str, features: Features, *, common: bool, name: str, bits: int | None = None
+    ) -> Scaling:
         """Fit a scaling to training features.
 
         Args:
@@ -51,6 +62,7 @@ class Scaling:
             features: [N, n], the training part.
             common: minmax: one range for all features (pixels) instead of one each.
             name: the data set, for messages.
+            bits: 8 or 16 bits a feature; None: 8 for minmax, 12 (in 16) for standard.
 
         Raises:
             DataError: a range that double precision cannot hold.
@@ -66,10 +78,10 @@ class Scaling:
                     low, high = np.full(width, features.min()), np.full(width, features.max())
                     low = low.astype(np.float64)
                     span = high.astype(np.float64) - low
-                offset, unit, steps = low, span, 255.0
+                offset, unit, steps = low, span, 32767.0 if bits == 16 else 255.0
             else:
                 offset = features.mean(axis=0, dtype=np.float64)
-                unit, steps = features.std(axis=0, dtype=np.float64), 2.0**-_STANDARD_EXPONENT
+                unit, steps = features.std(axis=0, dtype=np.float64), 2.0**-_STANDARD[bits][2]
             factor = np.divide(steps, unit, out=np.zeros(width), where=unit > 0)
         bad = np.flatnonzero(~(np.isfinite(offset) & np.isfinite(unit) & np.isfinite(factor)))
         if len(bad):
@@ -77,14 +89,8 @@ class Scaling:
                 f"{name}: the values of column {int(bad[0]) + 1} are too large or too close to be "
                 f"scaled by {method}; give them in another unit"
             )
-        return Scaling(
-            method,
-            tuple(offset.tolist()),
-            tuple(factor.tolist()),
-            InputFormat.U8 if method == "minmax" else InputFormat.I16,
-            255 if method == "minmax" else _STANDARD_MAX,
-            -8 if method == "minmax" else _STANDARD_EXPONENT,
-        )
+        storage = (_MINMAX if method == "minmax" else _STANDARD)[bits]
+        return Scaling(method, tuple(offset.tolist()), tuple(factor.tolist()), *storage)
 
     @staticmethod
     def unscaled(width: int) -> Scaling:

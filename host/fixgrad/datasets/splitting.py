@@ -19,7 +19,7 @@ def split(dataset: Dataset, test_fraction: float, seed: int) -> tuple[Part, Part
 
     Args:
         dataset: the data.
-        test_fraction: share of the test part, between 0 and 1.
+        test_fraction: share of the test part, below 1; 0: the training samples are the test too.
         seed: seed of the run.
 
     Returns:
@@ -30,6 +30,8 @@ def split(dataset: Dataset, test_fraction: float, seed: int) -> tuple[Part, Part
     """
     if dataset.test is not None:
         return dataset.samples, dataset.test
+    if test_fraction == 0:
+        return dataset.samples, dataset.samples
     from sklearn.model_selection import train_test_split
 
     targets = dataset.samples.targets

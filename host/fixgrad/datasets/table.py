@@ -117,7 +117,7 @@ def read_table(
     names = tuple(cell.strip() for cell in first) if named else tuple(
         f"column {place}" for place in range(1, len(first) + 1)
     )
-    column = None if label is None else _label_column(path, names, label)
+    column = None if label is None else label_column(path, names, label)
     values = array("d")
     labels: list[str] = []
     count = 0
@@ -191,7 +191,12 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _label_column(path: Path, names: Sequence[str], label: str | int) -> int:
+def label_column(path: Path, names: Sequence[str], label: str | int) -> int:
+    """Return the index of the column that a label names.
+
+    Raises:
+        DataError: there is none, or more than one.
+    """
     if isinstance(label, str):
         if names.count(label) == 1:
             return names.index(label)
