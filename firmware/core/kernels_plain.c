@@ -96,7 +96,7 @@ void kernels_forward(const kernels_layer_t *layer, const kernels_forward_t *forw
 }
 
 /* Sums that are built at a time, on the stack. */
-enum { BLOCK = 32 };
+enum { BLOCK = 16 };
 
 /* e_i for columns first .. first + n - 1 of one lane.
  * Range: n_out * 2^wb * (2^db - 1) <= 2^31 - 1 (section 2, budget 2). */
