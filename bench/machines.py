@@ -109,7 +109,8 @@ def build_files(
 ) -> Path:
     """Return the image of C files."""
     command = [
-        COMPILER, *PRODUCT_FLAGS, f"-mcpu={machine.cpu}", *VECTOR_FLAGS.get(machine.cpu, ()), *flags, "-nostartfiles",
+        COMPILER, *PRODUCT_FLAGS, f"-mcpu={machine.cpu}",
+        *VECTOR_FLAGS.get(machine.cpu, ()), *flags, "-nostartfiles",
         "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments",
         f"-I{CORE}", f"-I{SOURCES}", *map(str, files),
     ]  # fmt: skip

@@ -11,11 +11,12 @@ import shutil
 
 import numpy as np
 import pytest
-from bench.machines import COMPILER, MACHINES, Step, build, encode_job, run
 from core_library import CoreModel
 from fixgrad.model import ModelConfig, State
 from fixgrad.vectors import load_case, packaged_vectors
 from random_models import random_case
+
+from bench.machines import COMPILER, MACHINES, Step, build, encode_job, run
 
 FIRST = int(os.environ.get("FIXGRAD_FIRST_CASE", "1"))
 CASES = int(os.environ.get("FIXGRAD_KERNEL_CASES", "300"))
