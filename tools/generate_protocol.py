@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from fixgrad import protocol
+from generated import write_or_check
 
 HEADER = Path(__file__).parent.parent / "firmware" / "core" / "protocol.h"
 
@@ -42,16 +43,5 @@ def render() -> str:
     return "\n".join([*lines, "", "#endif", ""])
 
 
-def main() -> int:
-    """Write or check the header; return the exit code."""
-    if "--check" in sys.argv[1:]:
-        if HEADER.read_text() == render():
-            return 0
-        print(f"{HEADER.name} is stale: run python tools/generate_protocol.py", file=sys.stderr)
-        return 1
-    HEADER.write_text(render())
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(HEADER, render()))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "host"))
-
-from fixgrad.runkeys import KEYS, REQUIRED, SECTIONS, toml_value  # noqa: E402
+from fixgrad.runkeys import KEYS, REQUIRED, SECTIONS, toml_value
+from generated import write_or_check
 
 PAGE = Path(__file__).parents[1] / "docs" / "RUNFILE.md"
 BEGIN, END = "<!-- keys of {}: tools/generate_runfile.py -->", "<!-- end of keys -->"
@@ -37,17 +36,5 @@ def render(text: str) -> str:
     return text
 
 
-def main() -> int:
-    """Write or check the page; return the exit code."""
-    text = PAGE.read_text("utf-8")
-    if "--check" in sys.argv[1:]:
-        if text == render(text):
-            return 0
-        print(f"{PAGE.name} is stale: run python tools/generate_runfile.py", file=sys.stderr)
-        return 1
-    PAGE.write_text(render(text), "utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, render(PAGE.read_text("utf-8"))))

@@ -4,6 +4,8 @@ import math
 import sys
 from pathlib import Path
 
+from generated import write_or_check
+
 SOURCE = Path(__file__).parent.parent / "firmware" / "core" / "tables.c"
 
 
@@ -33,16 +35,5 @@ def render() -> str:
     return "\n".join([*lines, ""])
 
 
-def main() -> int:
-    """Write or check the source file; return the exit code."""
-    if "--check" in sys.argv[1:]:
-        if SOURCE.read_text() == render():
-            return 0
-        print(f"{SOURCE.name} is stale: run python tools/generate_tables.py", file=sys.stderr)
-        return 1
-    SOURCE.write_text(render())
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(SOURCE, render()))
