@@ -12,4 +12,4 @@ lint: setup
 	for generator in tools/generate_*.py; do .venv/bin/python $$generator --check || exit 1; done
 
 test: lint
-	.venv/bin/python -m pytest -n 2
+	.venv/bin/python -m pytest -n 2 --dist worksteal
