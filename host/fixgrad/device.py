@@ -24,8 +24,8 @@ from fixgrad.errors import (
     VersionError,
 )
 from fixgrad.framing import payload_bytes_max
-from fixgrad.model import INPUT_DTYPES, ModelConfig, State, state_bytes
-from fixgrad.protocol import InputFormat, Loss, Message, Region, Status
+from fixgrad.model import ModelConfig, State, state_bytes
+from fixgrad.protocol import Message, Region, Status
 from fixgrad.session import (
     Answer,
     LinkStats,
@@ -140,6 +140,10 @@ class Inference(NamedTuple):
 class Stream(Protocol):
     """Where DATA payloads come from; `fixgrad.stream.SampleStream` is one."""
 
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample's features and target."""
+
     def payload(self, position: int, limit: int) -> tuple[bytes, int]:
         """Return the payload from a position on, and its whole samples; at most `limit` bytes."""
 
@@ -181,7 +185,6 @@ class Device:
         self._reopen = reopen
         self._session = Session(random_bits(8) % 255 + 1, baud)
         self._tag = 0
-        self._sample_bytes: int | None = None
         self._held: tuple[int, int | None] = (0, None)
         self.info: DeviceInfo
         self.hello()
@@ -278,7 +281,6 @@ class Device:
         """
         self.hello()
         self._held = self.info.boot_id, None
-        self._sample_bytes = None
         model, data = config.encode(), state.encode()
         self._load_model(model)
         chunk = (self._payload_limit() - 1) // 2 * 2
@@ -303,7 +305,6 @@ class Device:
             raise ModelError(f"{self.url}: the device refuses the state: a value is out of range")
         self._require_ok(answer.payload[0], "the run")
         self._held = self.info.boot_id, run_id
-        self._sample_bytes = config.feature_bytes + config.target_bytes
 
     def read_state(self, config: ModelConfig) -> tuple[State, int]:
         """Return the device's state and the position of the sample that it wants next.
@@ -350,14 +351,10 @@ class Device:
             DoesNotFitError: a sample is larger than the device's payloads.
             LinkError: the device stopped answering.
         """
-        if self._sample_bytes is None:
-            self._sample_bytes = self._read_sample_bytes()
-        sample_bytes = self._sample_bytes
-
         def requests() -> Iterator[Request]:
             at = start
             while at < stop and not should_stop():
-                payload, count = self._cut_payload(stream, at, stop - at, sample_bytes)
+                payload, count = self._cut_payload(stream, at, stop - at)
                 yield Request(Message.DATA, at, payload, at + count)
                 at += count
 
@@ -365,7 +362,7 @@ class Device:
         for answer in self._exchange(requests()):
             status, *counters = self._unpack(_DATA_ACK, answer, Message.DATA_ACK)
             if answer.pos > position:
-                self.stats.payload_bytes += (answer.pos - position) * sample_bytes
+                self.stats.payload_bytes += (answer.pos - position) * stream.sample_bytes
                 position = answer.pos
             if status == Status.BAD_SAMPLE:
                 raise DataError(
@@ -471,39 +468,19 @@ class Device:
             raise LinkError(f"{self.url}: {len(data)} bytes of {region.name} came, not {count}")
         return data, positions
 
-    def _read_sample_bytes(self) -> int:
-        """Return the bytes of one sample and its target, from the model that the device holds."""
-        head_bytes = protocol.field_bytes(protocol.MODEL_FIELDS)
-        head = protocol.unpack(
-            protocol.MODEL_FIELDS, self._read_region(Region.MODEL, 0, head_bytes)[0]
-        )
-        layer_bytes = protocol.field_bytes(protocol.LAYER_FIELDS)
-        last_at = head_bytes + (head["layer_count"] - 1) * layer_bytes
-        last = protocol.unpack(
-            protocol.LAYER_FIELDS, self._read_region(Region.MODEL, last_at, layer_bytes)[0]
-        )
-        dtype = np.dtype(INPUT_DTYPES[InputFormat(head["input_format"])])
-        target_bytes = {
-            Loss.SOFTMAX_CROSS_ENTROPY: 1,
-            Loss.SQUARED_ERROR: 4 * last["width"],
-        }.get(Loss(head["loss"]), 2 * last["width"])
-        return head["input_width"] * dtype.itemsize + target_bytes
-
     def _payload_limit(self) -> int:
         """Return the payload that lets two frames travel at a time, if the window has room."""
         return min(self.info.payload_max, payload_bytes_max(self.info.window_bytes // 2))
 
-    def _cut_payload(
-        self, stream: Stream, position: int, samples: int, sample_bytes: int
-    ) -> tuple[bytes, int]:
+    def _cut_payload(self, stream: Stream, position: int, samples: int) -> tuple[bytes, int]:
         """Return the payload from `position` on with at most `samples` samples."""
         payload, count = stream.payload(position, self._payload_limit())
         if count == 0:
             payload, count = stream.payload(position, self.info.payload_max)
         if count == 0:
-            self._refuse_size(sample_bytes + protocol.field_bytes(protocol.BATCH_FIELDS))
+            self._refuse_size(stream.sample_bytes + protocol.field_bytes(protocol.BATCH_FIELDS))
         while count > samples:
-            limit = len(payload) - (count - samples) * sample_bytes
+            limit = len(payload) - (count - samples) * stream.sample_bytes
             payload, count = stream.payload(position, limit)
         return payload, count
 

@@ -179,6 +179,11 @@ class SampleStream:
         self._header = b""
 
     @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample's features and target."""
+        return int(self._wire.shape[1])
+
+    @property
     def end(self) -> int:
         """Position after the run's last sample."""
         return self.schedule.step_start(self.schedule.steps)
@@ -193,7 +198,7 @@ class SampleStream:
         Returns:
             The payload, and how many whole samples it holds (0 if not even one fits).
         """
-        row_bytes = self._wire.shape[1]
+        row_bytes = self.sample_bytes
         parts: list[bytes] = []
         first, end = position, self.end
         while position < end:

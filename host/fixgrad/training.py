@@ -226,7 +226,7 @@ class _Trainer:
         self._end = schedule.step_start(schedule.steps)
         self._position = checkpoint.position
         self._tally = checkpoint.tally
-        self._baseline: _Counters | None = None
+        self._baseline: Progress | None = None
         self._losses = 0
 
     def run(self, adopt: bool) -> Iterator[Event]:
@@ -375,42 +375,22 @@ class _Trainer:
         point = self._checkpoint
         self._device.load(self._config, point.state, self._run_id, point.position)
         self._position, self._tally = point.position, point.tally
-        self._baseline = _Counters(step=point.state.step)
+        self._baseline = Progress(point.position, point.state.step, 0, 0, 0, 0, 0, 0)
 
     def _count(self, progress: Progress) -> None:
         """Add what the device counted since its last answer.
 
         The first answer after adopting a run only sets the baseline.
         """
-        now = _Counters(
-            progress.step,
-            progress.loss_sum,
-            progress.correct,
-            progress.wsat,
-            progress.asat,
-            progress.bsat,
-        )
-        last = self._baseline or now
+        last = self._baseline or progress
         start = self._schedule.step_start
         self._tally = Tally(
-            samples=self._tally.samples + start(now.step) - start(last.step),
-            loss_sum=self._tally.loss_sum + now.loss_sum - last.loss_sum,
-            correct=self._tally.correct + ((now.correct - last.correct) & _MASK32),
-            wsat=self._tally.wsat + ((now.wsat - last.wsat) & _MASK32),
-            asat=self._tally.asat + ((now.asat - last.asat) & _MASK32),
-            bsat=self._tally.bsat + ((now.bsat - last.bsat) & _MASK32),
+            samples=self._tally.samples + start(progress.step) - start(last.step),
+            loss_sum=self._tally.loss_sum + progress.loss_sum - last.loss_sum,
+            correct=self._tally.correct + ((progress.correct - last.correct) & _MASK32),
+            wsat=self._tally.wsat + ((progress.wsat - last.wsat) & _MASK32),
+            asat=self._tally.asat + ((progress.asat - last.asat) & _MASK32),
+            bsat=self._tally.bsat + ((progress.bsat - last.bsat) & _MASK32),
         )
-        self._baseline = now
+        self._baseline = progress
         self._position = progress.next
-
-
-@dataclass(frozen=True)
-class _Counters:
-    """The device's counters since its last COMMIT."""
-
-    step: int
-    loss_sum: int = 0
-    correct: int = 0
-    wsat: int = 0
-    asat: int = 0
-    bsat: int = 0
