@@ -256,14 +256,7 @@ def _validation_part(run: RunFile, dataset: Dataset, train: Part) -> tuple[Part,
     fraction = run.data.validation_fraction
     if fraction == 0:
         return train, None
-    try:
-        return datasets.split(
-            dataclasses.replace(dataset, samples=train, test=None), fraction, run.seed + 1
-        )
-    except DataError as error:
-        text = str(error).replace("test_fraction", "validation_fraction")
-        text = text.replace("the test part", "the validation part")
-        raise DataError(text.replace(" to test,", " to validate,")) from error
+    return datasets.split_validation(dataset, train, fraction, run.seed + 1)
 
 
 def _balanced(run: RunFile, dataset: Dataset, train: Part) -> Part:

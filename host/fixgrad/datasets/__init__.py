@@ -7,7 +7,7 @@
 from fixgrad.datasets.dataset import Dataset, Part, check_layers
 from fixgrad.datasets.loading import BUILTIN_CLASSES, BUILTIN_NAMES, BUILTIN_VALUES, load
 from fixgrad.datasets.scaling import SCALE_METHODS, Scaling
-from fixgrad.datasets.splitting import split
+from fixgrad.datasets.splitting import split, split_validation
 
 __all__ = [
     "BUILTIN_CLASSES",
@@ -20,4 +20,5 @@ __all__ = [
     "check_layers",
     "load",
     "split",
+    "split_validation",
 ]

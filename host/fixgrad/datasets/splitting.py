@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -32,44 +33,70 @@ def split(dataset: Dataset, test_fraction: float, seed: int) -> tuple[Part, Part
         return dataset.samples, dataset.test
     if test_fraction == 0:
         return dataset.samples, dataset.samples
+    return _drawn(dataset, test_fraction, seed, "test")
+
+
+def split_validation(
+    dataset: Dataset, train: Part, fraction: float, seed: int
+) -> tuple[Part, Part]:
+    """Part the training samples of a data set into those that are trained on and a validation part.
+
+    Args:
+        dataset: the data.
+        train: its training part.
+        fraction: share of the validation part, above 0 and below 1.
+        seed: seed of the draw.
+
+    Returns:
+        (training part, validation part).
+
+    Raises:
+        DataError: a part would lack a class.
+    """
+    return _drawn(dataclasses.replace(dataset, samples=train), fraction, seed, "validation")
+
+
+def _drawn(dataset: Dataset, fraction: float, seed: int, name: str) -> tuple[Part, Part]:
+    """Draw a part called `name` from a data set's samples; return the rest and the part."""
     from sklearn.model_selection import train_test_split
 
     targets = dataset.samples.targets
     if dataset.class_names:
-        _check_counts(dataset, test_fraction)
-    train, test = train_test_split(
+        _check_counts(dataset, fraction, name)
+    rest, drawn = train_test_split(
         np.arange(len(targets)),
-        test_size=math.ceil(test_fraction * len(targets)),
+        test_size=math.ceil(fraction * len(targets)),
         random_state=seed,
         stratify=targets if dataset.class_names else None,
     )
-    return _part(dataset.samples, train), _part(dataset.samples, test)
+    return _part(dataset.samples, rest), _part(dataset.samples, drawn)
 
 
 def _part(samples: Part, indices: NDArray[np.int64]) -> Part:
     return Part(samples.features[indices], samples.targets[indices])
 
 
-def _check_counts(dataset: Dataset, test_fraction: float) -> None:
+def _check_counts(dataset: Dataset, fraction: float, name: str) -> None:
     classes, counts = np.unique(dataset.samples.targets, return_counts=True)
     if counts.min() < 2:
         rare = dataset.class_names[int(classes[counts.argmin()])]
         raise DataError(
             f"{dataset.name}: class {quoted(rare)} has a single sample; the training part and the "
-            "test part need one each"
+            f"{name} part need one each"
         )
     total = int(counts.sum())
-    test = math.ceil(test_fraction * total)
-    if test < len(classes) or total - test < len(classes):
+    drawn = math.ceil(fraction * total)
+    if drawn < len(classes) or total - drawn < len(classes):
         low = math.ceil(100 * len(classes) / total)
         high = 100 - low
         remedy = (
-            f"choose a test_fraction between {low / 100:.2f} and {high / 100:.2f}"
+            f"choose a {name}_fraction between {low / 100:.2f} and {high / 100:.2f}"
             if low <= high
             else "collect more samples"
         )
+        verb = {"test": "test", "validation": "validate"}[name]
         raise DataError(
-            f"{dataset.name}: test_fraction = {test_fraction:g} of {total} samples leaves "
-            f"{total - test} to train and {test} to test, fewer than the {len(classes)} classes; "
-            f"{remedy}"
+            f"{dataset.name}: {name}_fraction = {fraction:g} of {total} samples leaves "
+            f"{total - drawn} to train and {drawn} to {verb}, fewer than the {len(classes)} "
+            f"classes; {remedy}"
         )
