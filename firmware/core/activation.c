@@ -1,4 +1,7 @@
+#include "speed.h"
 #include "activation.h"
+
+#include <stdbool.h>
 
 #include "fixed.h"
 #include "functions.h"
@@ -38,10 +41,32 @@ static void rectify(const activation_t *activation, const int32_t *acc, uint32_t
         }
         const int32_t v = fixed_scale(z, shift, INT32_MAX);
         const uint32_t magnitude = fixed_abs(v);
-        stats->largest = magnitude > stats->largest ? magnitude : stats->largest;
+        stats->magnitudes |= magnitude;
         stats->saturated += magnitude > (uint32_t)limit;
         store(activation, row, i, fixed_clamp(v, -limit, limit));
     }
+}
+
+/* The same for ReLU, bytes and shift 1 .. 31, for values that no clamp changes; tells whether
+ * there were only such. RN(z, shift) = (z + 2^(shift-1)) >> shift for z >= 0.
+ * Range: z < 2^31 and 2^(shift-1) <= 2^30: the unsigned sum is below 2^32. */
+static bool rectify_small(const activation_t *activation, const int32_t *acc, uint32_t count,
+                          uint32_t shift, uint8_t *row, activation_stats_t *stats)
+{
+    const uint32_t half = 1u << (shift - 1u);
+    uint32_t magnitudes = 0;
+    uint32_t i = 0;
+    for (; i < count; i++) {
+        const int32_t z = acc[i];
+        const uint32_t v = ((uint32_t)(z < 0 ? 0 : z) + half) >> shift;
+        magnitudes |= v;
+        row[i] = (uint8_t)v;
+    }
+    if (magnitudes >> activation->bits != 0) {
+        return false;
+    }
+    stats->magnitudes |= magnitudes;
+    return true;
 }
 
 /* q = RS(z, -11 - e, 32767) in Q11; a = clamp(RN(f(q), 15 - ab)). Section 3. */
@@ -61,7 +86,7 @@ static void squash(const activation_t *activation, const int32_t *acc, uint32_t 
 /* a = 2^(ab - 1) with the sign of z, + for 0; the gradient passes where |q| <= 1, q in Q11.
  * Section 3. */
 static void take_sign(const activation_t *activation, const int32_t *acc, uint32_t count,
-                      int32_t acc_exponent, void *row, int16_t *gate)
+                      int32_t acc_exponent, void *row, uint8_t *gate)
 {
     const int32_t one = 1 << (activation->bits - 1);
     for (uint32_t i = 0; i < count; i++) {
@@ -71,14 +96,20 @@ static void take_sign(const activation_t *activation, const int32_t *acc, uint32
     }
 }
 
-void activation_forward(const activation_t *activation, const int32_t *acc, uint32_t count,
-                        int32_t acc_exponent, int32_t out_exponent, void *row, int16_t *gate,
-                        activation_stats_t *stats)
+void activation_forward(const activation_t *activation, const int32_t *acc, uint32_t first,
+                        uint32_t count, int32_t acc_exponent, int32_t out_exponent, void *row,
+                        uint8_t *gate, activation_stats_t *stats)
 {
+    row = (uint8_t *)row + (activation->format == INPUT_U8 ? first : 2u * first);
+    const int32_t shift = out_exponent - acc_exponent;
+    if (activation->kind == ACTIVATION_RELU && activation->format == INPUT_U8 && shift >= 1 &&
+        shift <= 31 && rectify_small(activation, acc, count, (uint32_t)shift, row, stats)) {
+        return;
+    }
     if (activation->kind == ACTIVATION_SIGN) {
-        take_sign(activation, acc, count, acc_exponent, row, gate);
+        take_sign(activation, acc, count, acc_exponent, row, gate + first);
     } else if (activation->kind == ACTIVATION_RELU || activation->kind == ACTIVATION_LEAKY) {
-        rectify(activation, acc, count, out_exponent - acc_exponent, row, stats);
+        rectify(activation, acc, count, shift, row, stats);
     } else {
         squash(activation, acc, count, acc_exponent, row);
     }
@@ -96,31 +127,54 @@ static int32_t slope_q15(const activation_t *activation, int32_t a)
 
 /* Range: the mantissas of NORM(e, 15) are below 2^15, times a slope of at most 2^15: 2^30. */
 static int32_t multiply_by_slope(const activation_t *activation, const void *row, uint32_t count,
-                                 int32_t *error)
+                                 norm_vector_t error)
 {
-    const int32_t shift = norm_shift(error, count, 15);
+    if (count % 2u != 0) {
+        *norm_element(error, count) = 0;
+    }
+    const int32_t shift = norm_shift(error, (count + 1u) / 2u, 15);
     for (uint32_t i = 0; i < count; i++) {
-        error[i] = norm_mantissa(error[i], shift, 15) *
-                   slope_q15(activation, load(activation, row, i));
+        int32_t *e = norm_element(error, i);
+        *e = norm_mantissa(*e, shift, 15) * slope_q15(activation, load(activation, row, i));
     }
     return shift - 15;
 }
 
-int32_t activation_backward(const activation_t *activation, const void *row, const int16_t *gate,
-                            uint32_t count, int32_t *error)
+/* error_i = 0 where a_i = 0. */
+static void clear_inactive(const uint8_t *row, uint32_t count, norm_vector_t error)
+{
+    int32_t *pair = error.at;
+    for (uint32_t i = 0; i + 1u < count; i += 2u, pair += error.step) {
+        if (row[i] == 0) {
+            pair[0] = 0;
+        }
+        if (row[i + 1u] == 0) {
+            pair[1] = 0;
+        }
+    }
+    if (count % 2u != 0 && row[count - 1u] == 0) {
+        pair[0] = 0;
+    }
+}
+
+int32_t activation_backward(const activation_t *activation, const void *row, const uint8_t *gate,
+                            uint32_t count, norm_vector_t error)
 {
     if (activation->kind == ACTIVATION_SIGN) {
-        for (uint32_t i = 0; i < count; i++) {
-            error[i] = gate[i] ? error[i] : 0;
-        }
+        clear_inactive(gate, count, error);
         return 0;
     }
     if (activation->kind == ACTIVATION_SIGMOID || activation->kind == ACTIVATION_TANH) {
         return multiply_by_slope(activation, row, count, error);
     }
+    if (activation->kind == ACTIVATION_RELU && activation->format == INPUT_U8) {
+        clear_inactive(row, count, error);
+        return 0;
+    }
     for (uint32_t i = 0; i < count; i++) {
         if (load(activation, row, i) <= 0) {
-            error[i] = activation->kind == ACTIVATION_LEAKY ? fixed_floor(error[i], 3) : 0;
+            int32_t *e = norm_element(error, i);
+            *e = activation->kind == ACTIVATION_LEAKY ? fixed_floor(*e, 3) : 0;
         }
     }
     return 0;

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "norm.h"
+
 typedef struct {
     uint8_t kind;   /* ACTIVATION_RELU .. ACTIVATION_SIGN */
     uint8_t bits;   /* ab, 4..15: mantissas are at most 2^ab - 1 */
@@ -12,22 +14,23 @@ typedef struct {
 
 /* Telemetry of ReLU and leaky; the others leave it alone. */
 typedef struct {
-    uint32_t largest;   /* amx: largest |v| before the clamp */
-    uint32_t saturated; /* asat: values that the clamp changed */
+    uint32_t magnitudes; /* all |v| before the clamp, or-ed: as many bits as amx, the largest */
+    uint32_t saturated;  /* asat: values that the clamp changed */
 } activation_stats_t;
 
 /* Storage of a row: unsigned bytes where no mantissa is negative and all fit. */
 uint8_t activation_format(uint8_t kind, uint8_t bits);
 
-/* a = f(acc); acc_exponent: e of acc; out_exponent: eX of the row. `gate`, one entry a unit, is
- * written by sign only: whether the gradient passes the unit. */
-void activation_forward(const activation_t *activation, const int32_t *acc, uint32_t count,
-                        int32_t acc_exponent, int32_t out_exponent, void *row, int16_t *gate,
-                        activation_stats_t *stats);
+/* a = f(acc) into elements first .. first + count - 1 of a row; acc_exponent: e of acc;
+ * out_exponent: eX of the row. `gate`, an entry for each element of the row, is written by sign
+ * only: whether the gradient passes the unit. */
+void activation_forward(const activation_t *activation, const int32_t *acc, uint32_t first,
+                        uint32_t count, int32_t acc_exponent, int32_t out_exponent, void *row,
+                        uint8_t *gate, activation_stats_t *stats);
 
-/* Multiplies the error by f' at the activations `row` (sign: by `gate`), in place.
- * |error| < 2^31 - 1. Returns what to add to the error's exponent. */
-int32_t activation_backward(const activation_t *activation, const void *row, const int16_t *gate,
-                            uint32_t count, int32_t *error);
+/* Multiplies the error by f' at the activations `row` (sign: by `gate`), in place. |error| < 2^31 - 1.
+ * Returns what to add to the error's exponent. */
+int32_t activation_backward(const activation_t *activation, const void *row, const uint8_t *gate,
+                            uint32_t count, norm_vector_t error);
 
 #endif

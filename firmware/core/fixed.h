@@ -16,12 +16,25 @@ static inline int32_t fixed_floor(int32_t v, uint32_t s)
 /* |v| for every v; 2^31 for the smallest. */
 static inline uint32_t fixed_abs(int32_t v)
 {
-    return v < 0 ? 0u - (uint32_t)v : (uint32_t)v;
+    const uint32_t sign = (uint32_t)(v >> 31);
+    return ((uint32_t)v ^ sign) - sign;
 }
 
 static inline int32_t fixed_clamp(int32_t v, int32_t low, int32_t high)
 {
     return v < low ? low : v > high ? high : v;
+}
+
+/* v clamped to 16 bits. */
+static inline int32_t fixed_saturate16(int32_t v)
+{
+#ifdef __ARM_FEATURE_SAT
+    int32_t kept;
+    __asm__("ssat %0, #16, %1" : "=r"(kept) : "r"(v));
+    return kept;
+#else
+    return fixed_clamp(v, INT16_MIN, INT16_MAX);
+#endif
 }
 
 /* blen(u): number of bits of u, 0 for 0. */

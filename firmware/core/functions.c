@@ -1,3 +1,4 @@
+#include "speed.h"
 #include "functions.h"
 
 #include "fixed.h"

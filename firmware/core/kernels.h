@@ -1,16 +1,37 @@
-/* The three inner loops of training. kernels_plain.c is the definition; a file for an instruction
- * set gives the same bits behind the same prototypes.
+/* The three inner loops of training, over whole layers and groups of samples. kernels_plain.c is
+ * the definition; a file for an instruction set gives the same bits behind the same prototypes.
  *
  * Every sum is exact in int32 whatever its order: NUMERICS section 2 bounds the sum of the
- * magnitudes, so no partial sum overflows either. */
+ * magnitudes, so no partial sum overflows either.
+ *
+ * Layouts. Rows are [sample][input]. Deltas are tiles of 16 bytes, KERNELS_LANES samples by two
+ * outputs, with the samples of a pair of outputs in a row: tile (j / 2, b / 4) of `quads` per pair.
+ * Inside a tile: lane by lane, (j, j + 1) of each; kernels_update() reads them turned, sample pairs
+ * of each output: (b, b + 1) of j, then of j + 1. Weights and velocities: kernels_index(). */
 #ifndef KERNELS_H
 #define KERNELS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A layer's weights and the rows it reads. The inner layout of weights and velocities belongs to
- * the kernels: everybody else goes through kernels_index(). */
+/* Which file implements them. KERNELS_DEFINITION forces plain C on any target. */
+#if defined(KERNELS_DEFINITION) || !defined(__thumb__)
+#define KERNELS_PLAIN 1
+#elif defined(__ARM_FEATURE_MVE)
+#define KERNELS_MVE 1
+#elif defined(__ARM_FEATURE_DSP)
+#define KERNELS_DSP 1
+#elif defined(__ARM_ARCH_7M__)
+#define KERNELS_MLA 1
+#elif defined(__ARM_ARCH_6M__)
+#define KERNELS_MUL 1
+#else
+#define KERNELS_PLAIN 1
+#endif
+
+/* Samples that are worked on together. */
+#define KERNELS_LANES 4u
+
 typedef struct {
     int16_t *weights;
     uint16_t inputs;
@@ -18,28 +39,90 @@ typedef struct {
     uint8_t format; /* storage of a row it reads: INPUT_U8, INPUT_I8 or INPUT_I16 */
 } kernels_layer_t;
 
-/* Place of weight (row = output, column = input) in the weights and in the velocities. */
-static inline uint32_t kernels_index(const kernels_layer_t *layer, uint32_t row, uint32_t column)
+/* Elements from one pair of columns to the next in the weights of a row. */
+static inline uint32_t kernels_pair_step(const kernels_layer_t *layer, uint32_t row)
 {
-    return row * layer->inputs + column;
+#if defined(KERNELS_DSP) || defined(KERNELS_MLA)
+    return (row | 1u) < layer->outputs ? 4u : 2u;
+#else
+    (void)layer;
+    (void)row;
+    return 2u;
+#endif
 }
 
-/* acc_j = b_j + sum_i w_ji * x_i (section 3); x: one row of `inputs`, acc: [outputs]. */
-void kernels_forward(const kernels_layer_t *layer, const int32_t *bias, const void *x,
-                     int32_t *acc);
+/* Place of weight (row = output, column = input) in the weights and in the velocities. Row-major;
+ * or for two rows at a time, pairs of columns of one, then of the other row. */
+static inline uint32_t kernels_index(const kernels_layer_t *layer, uint32_t row, uint32_t column)
+{
+    const uint32_t inputs = layer->inputs;
+#if defined(KERNELS_DSP) || defined(KERNELS_MLA)
+    if ((row | 1u) < layer->outputs) {
+        const uint32_t pair = (row & ~1u) * inputs + 2u * (column & ~1u);
+        return (column | 1u) < inputs ? pair + 2u * (row & 1u) + (column & 1u)
+                                      : pair + (row & 1u);
+    }
+#endif
+    return row * inputs + column;
+}
 
-/* e_i = sum_j w_ji * d_j (section 5); delta: one row of `outputs`, error: [inputs]. */
-void kernels_backward(const kernels_layer_t *layer, const int16_t *delta, int32_t *error);
+/* Tiles for each pair of outputs. */
+static inline uint32_t kernels_quads(uint32_t samples)
+{
+    return (samples + KERNELS_LANES - 1u) / KERNELS_LANES;
+}
+
+/* Place of the delta of sample b and output j. */
+static inline uint32_t kernels_delta_index(uint32_t quads, uint32_t b, uint32_t j)
+{
+    return ((j / 2u) * quads + b / KERNELS_LANES) * 8u + 2u * (b % KERNELS_LANES) + j % 2u;
+}
+
+/* Place of the same delta in a turned tile. */
+static inline uint32_t kernels_turned_index(uint32_t quads, uint32_t b, uint32_t j)
+{
+    return ((j / 2u) * quads + b / KERNELS_LANES) * 8u + 4u * (b / 2u % 2u) + 2u * (j % 2u) +
+           b % 2u;
+}
 
 typedef struct {
-    const void *x;         /* rows of the batch, [count][inputs] */
-    const int16_t *delta;  /* update mantissas d', [count][outputs], |d'| <= 2^dp - 1 */
-    int16_t *velocity;     /* like the weights; NULL without momentum */
-    uint16_t count;        /* samples of the batch */
-    uint8_t shift;         /* s, 1 + vf .. 24 */
-    uint8_t weight_bits;   /* wb */
-    uint8_t momentum;      /* mu in Q8 */
-    uint8_t velocity_bits; /* vf; 0 without momentum */
+    const void *row[KERNELS_LANES]; /* rows of `inputs`; unused lanes repeat a used one */
+    const int32_t *bias;            /* [outputs] */
+    uint32_t lanes;                 /* 1 .. KERNELS_LANES; the others may get any value */
+    void *work;                     /* for packed rows; must stay from one call to the next */
+    uint32_t work_bytes;            /* a multiple of 32, 64 at least */
+} kernels_forward_t;
+
+/* acc[lane][j - first] = b_j + sum_i w_ji * x_i (section 3) for outputs first .. first + count - 1;
+ * `first` and `stride`, the elements from one lane of acc to the next, are even. The first call
+ * has first = 0. */
+void kernels_forward(const kernels_layer_t *layer, const kernels_forward_t *forward,
+                     uint32_t first, uint32_t count, int32_t *acc, uint32_t stride);
+
+typedef struct {
+    const int16_t *delta; /* the first tile of the samples */
+    int32_t *low;         /* sums of lanes 0 and 1, in tiles of the layer below */
+    int32_t *high;        /* sums of lanes 2 and 3, four words for each pair of inputs */
+    uint32_t quads;       /* tiles from one pair to the next in `delta` and `low` */
+    uint32_t lanes;       /* 1 .. KERNELS_LANES; the others may get any value */
+} kernels_backward_t;
+
+/* e_i = sum_j w_ji * d_j (section 5): four words for inputs i and i + 1 of two lanes. */
+void kernels_backward(const kernels_layer_t *layer, const kernels_backward_t *backward);
+
+typedef struct {
+    const void *x;          /* rows of the batch, [count][inputs] */
+    const int16_t *delta;   /* turned tiles of d', |d'| <= 2^dp - 1; 0 in lanes without a sample */
+    int16_t *velocity;      /* like the weights; NULL without momentum */
+    void *work;             /* for packed rows */
+    uint32_t work_bytes;    /* 8 bytes a sample and 80 at least, 16 a sample for up to 16 */
+    uint32_t quads;         /* tiles from one pair of outputs to the next */
+    uint32_t gradient_max;  /* bound of |G|, at most 2^30 */
+    uint16_t count;         /* samples of the batch */
+    uint8_t shift;          /* s, 1 + vf .. 24 */
+    uint8_t weight_bits;    /* wb */
+    uint8_t momentum;       /* mu in Q8 */
+    uint8_t velocity_bits;  /* vf; 0 without momentum */
 } kernels_update_t;
 
 /* Applies the gradient with stochastic rounding (section 6, items 3 and 5), one draw a weight in

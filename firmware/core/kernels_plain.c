@@ -1,8 +1,11 @@
+/* The kernels in plain C: the definition. */
+#include "speed.h"
 #include "kernels.h"
 
-#include "fixed.h"
+#ifdef KERNELS_PLAIN
+
+#include "kernels_step.h"
 #include "protocol.h"
-#include "random.h"
 
 #include <stddef.h>
 
@@ -34,27 +37,6 @@ static int32_t dot_i16(const int16_t *restrict w, const int16_t *restrict x, siz
     return sum;
 }
 
-/* Range: |b| <= 2^28 on top of the dot product: below 2^31 - 1. */
-void kernels_forward(const kernels_layer_t *layer, const int32_t *bias, const void *x,
-                     int32_t *acc)
-{
-    const size_t n = layer->inputs;
-    const int16_t *w = layer->weights;
-    for (size_t j = 0; j < layer->outputs; j++, w += n) {
-        switch (layer->format) {
-        case INPUT_U8:
-            acc[j] = bias[j] + dot_u8(w, x, n);
-            break;
-        case INPUT_I8:
-            acc[j] = bias[j] + dot_i8(w, x, n);
-            break;
-        default:
-            acc[j] = bias[j] + dot_i16(w, x, n);
-            break;
-        }
-    }
-}
-
 /* sum_i += factor * v_i: the same bounds as the sum it builds. */
 static void add_u8(int32_t *restrict sum, const uint8_t *restrict v, int32_t factor, size_t n)
 {
@@ -84,31 +66,79 @@ static void clear(int32_t *sum, size_t n)
     }
 }
 
-/* Range: n_out * 2^wb * (2^db - 1) <= 2^31 - 1 (section 2, budget 2). */
-void kernels_backward(const kernels_layer_t *layer, const int16_t *delta, int32_t *error)
+/* Range: |b| <= 2^28 on top of the dot product: below 2^31 - 1. */
+static void forward_lane(const kernels_layer_t *layer, const int32_t *bias, const void *x,
+                         uint32_t first, uint32_t count, int32_t *acc)
 {
     const size_t n = layer->inputs;
-    const int16_t *w = layer->weights;
-    clear(error, n);
-    for (size_t j = 0; j < layer->outputs; j++, w += n) {
-        if (delta[j] != 0) {
-            add_i16(error, w, delta[j], n);
+    const int16_t *w = layer->weights + first * n;
+    for (size_t j = 0; j < count; j++, w += n) {
+        switch (layer->format) {
+        case INPUT_U8:
+            acc[j] = bias[first + j] + dot_u8(w, x, n);
+            break;
+        case INPUT_I8:
+            acc[j] = bias[first + j] + dot_i8(w, x, n);
+            break;
+        default:
+            acc[j] = bias[first + j] + dot_i16(w, x, n);
+            break;
         }
     }
 }
 
-/* Columns whose gradient is summed at a time, on the stack. */
-enum { BLOCK = 32 };
+void kernels_forward(const kernels_layer_t *layer, const kernels_forward_t *forward,
+                     uint32_t first, uint32_t count, int32_t *acc, uint32_t stride)
+{
+    for (uint32_t lane = 0; lane < forward->lanes; lane++) {
+        forward_lane(layer, forward->bias, forward->row[lane], first, count, acc + lane * stride);
+    }
+}
+
+/* Sums that are built at a time, on the stack. */
+enum { BLOCK = 16 };
+
+/* e_i for columns first .. first + n - 1 of one lane.
+ * Range: n_out * 2^wb * (2^db - 1) <= 2^31 - 1 (section 2, budget 2). */
+static void error_block(const kernels_layer_t *layer, const kernels_backward_t *backward,
+                        uint32_t lane, size_t first, size_t n, int32_t *error)
+{
+    const int16_t *w = layer->weights + first;
+    clear(error, n);
+    for (uint32_t j = 0; j < layer->outputs; j++, w += layer->inputs) {
+        const int32_t d = backward->delta[kernels_delta_index(backward->quads, lane, j)];
+        if (d != 0) {
+            add_i16(error, w, d, n);
+        }
+    }
+}
+
+void kernels_backward(const kernels_layer_t *layer, const kernels_backward_t *backward)
+{
+    const size_t inputs = layer->inputs;
+    for (uint32_t lane = 0; lane < backward->lanes; lane++) {
+        int32_t *out = (lane < 2u ? backward->low : backward->high) + 2u * (lane % 2u);
+        const size_t step = lane < 2u ? 4u * backward->quads : 4u;
+        for (size_t first = 0; first < inputs; first += BLOCK) {
+            int32_t error[BLOCK];
+            const size_t n = inputs - first < BLOCK ? inputs - first : BLOCK;
+            error_block(layer, backward, lane, first, n, error);
+            for (size_t i = 0; i < n; i++) {
+                out[(first + i) / 2u * step + i % 2u] = error[i];
+            }
+        }
+    }
+}
 
 /* G_i = sum_b d'[b][row] * x[b][i] for columns first .. first + n - 1.
  * Range: |G| <= 2^30 (section 2, budget 3). */
 static void gradient_block(const kernels_layer_t *layer, const kernels_update_t *update,
-                           size_t row, size_t first, size_t n, int32_t *gradient)
+                           uint32_t row, size_t first, size_t n, int32_t *gradient)
 {
     clear(gradient, n);
-    for (size_t b = 0; b < update->count; b++) {
-        const int32_t d = update->delta[b * layer->outputs + row];
-        const size_t at = b * layer->inputs + first;
+    for (uint32_t b = 0; b < update->count; b++) {
+        const int32_t d = update->delta[kernels_turned_index(update->quads, b, row)];
+        const size_t at = (size_t)b * layer->inputs + first;
         if (d == 0) {
             continue;
         }
@@ -126,74 +156,49 @@ static void gradient_block(const kernels_layer_t *layer, const kernels_update_t 
     }
 }
 
-/* Section 6, item 3: w = clamp(w - clamp((G + (r >> (32 - s))) >> s)).
- * Range: |G| <= 2^30 and the random part is below 2^24; |w - u| <= 2^15. */
-static bool step_block(int16_t *restrict w, const int32_t *restrict gradient,
-                       const kernels_update_t *update, size_t n, uint32_t *prng)
+static int32_t step_block(int16_t *restrict w, const int32_t *restrict gradient,
+                          const kernels_update_t *update, size_t n, uint32_t *prng)
 {
-    const uint32_t s = update->shift;
-    const int32_t high = (1 << update->weight_bits) - 1;
     uint32_t r = *prng;
     int32_t changed = 0;
     for (size_t i = 0; i < n; i++) {
-        r = r * RANDOM_MULTIPLIER + RANDOM_INCREMENT;
-        const int32_t u = fixed_floor(gradient[i] + (int32_t)(r >> (32u - s)), s);
-        const int32_t u_kept = fixed_clamp(u, -16384, 16383);
-        const int32_t v = w[i] - u_kept;
-        const int32_t v_kept = fixed_clamp(v, -high - 1, high);
-        changed |= (u ^ u_kept) | (v ^ v_kept);
-        w[i] = (int16_t)v_kept;
+        w[i] = kernels_step(w[i], gradient[i], random_draw(&r), update, &changed);
     }
     *prng = r;
-    return changed != 0;
+    return changed;
 }
 
-/* Section 6, item 5. Range: s - vf >= 1; |V * mu| < 2^23; g and V stay within +-32767, so the
- * step is at most 2^14 and |w - step| <= 2^15. */
-static bool step_block_momentum(int16_t *restrict w, int16_t *restrict velocity,
-                                const int32_t *restrict gradient,
-                                const kernels_update_t *update, size_t n, uint32_t *prng)
+static int32_t step_block_momentum(int16_t *restrict w, int16_t *restrict velocity,
+                                   const int32_t *restrict gradient,
+                                   const kernels_update_t *update, size_t n, uint32_t *prng)
 {
-    const uint32_t s = (uint32_t)update->shift - update->velocity_bits;
-    const uint32_t fraction = (1u << update->velocity_bits) - 1u;
-    const int32_t high = (1 << update->weight_bits) - 1;
     uint32_t r = *prng;
     int32_t changed = 0;
     for (size_t i = 0; i < n; i++) {
-        r = r * RANDOM_MULTIPLIER + RANDOM_INCREMENT;
-        const int32_t g = fixed_clamp(
-            fixed_floor(gradient[i] + (int32_t)(r >> (32u - s)), s), -32767, 32767);
-        const int32_t kept =
-            fixed_floor(velocity[i] * update->momentum + (int32_t)((r >> 8) & 255u), 8);
-        const int32_t v = fixed_clamp(kept + g, -32767, 32767);
-        const int32_t moved =
-            w[i] - fixed_floor(v + (int32_t)((r >> 16) & fraction), update->velocity_bits);
-        const int32_t moved_kept = fixed_clamp(moved, -high - 1, high);
-        changed |= moved ^ moved_kept;
-        velocity[i] = (int16_t)v;
-        w[i] = (int16_t)moved_kept;
+        w[i] = kernels_step_momentum(w[i], velocity + i, gradient[i], random_draw(&r), update,
+                                     &changed);
     }
     *prng = r;
-    return changed != 0;
+    return changed;
 }
 
 bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update, uint32_t *prng)
 {
     const size_t inputs = layer->inputs;
-    bool saturated = false;
-    for (size_t j = 0; j < layer->outputs; j++) {
+    int32_t changed = 0;
+    for (uint32_t j = 0; j < layer->outputs; j++) {
         for (size_t i = 0; i < inputs; i += BLOCK) {
             int32_t gradient[BLOCK];
             const size_t n = inputs - i < BLOCK ? inputs - i : BLOCK;
-            int16_t *w = layer->weights + j * inputs + i;
+            const size_t at = j * inputs + i;
             gradient_block(layer, update, j, i, n, gradient);
-            const bool block =
-                update->velocity == NULL
-                    ? step_block(w, gradient, update, n, prng)
-                    : step_block_momentum(w, update->velocity + j * inputs + i, gradient, update,
-                                          n, prng);
-            saturated = saturated || block;
+            changed |= update->velocity == NULL
+                           ? step_block(layer->weights + at, gradient, update, n, prng)
+                           : step_block_momentum(layer->weights + at, update->velocity + at,
+                                                 gradient, update, n, prng);
         }
     }
-    return saturated;
+    return changed != 0;
 }
+
+#endif

@@ -1,3 +1,4 @@
+#include "speed.h"
 #include "loss.h"
 
 #include "fixed.h"
@@ -89,14 +90,15 @@ static uint32_t squared_error(const int32_t *z, uint32_t outputs, int32_t expone
 /* a = sigmoid(z); error = a - t, for squared error times a (1 - a).
  * Range: |a - t| <= 2^15 and RN(a (1 - a)) <= 2^13: 2^28. */
 static uint32_t sigmoid_loss(uint8_t kind, const int32_t *z, uint32_t outputs, int32_t exponent,
-                             const uint16_t *target_q15, int32_t *error, bool *correct)
+                             loss_target_t target, int32_t *error, bool *correct)
 {
     uint32_t loss = 0;
     *correct = true;
     for (uint32_t k = 0; k < outputs; k++) {
         const int32_t a = functions_sigmoid_q15(fixed_scale(z[k], -11 - exponent, 32767));
-        const int32_t d = a - target_q15[k];
-        *correct = *correct && (z[k] > 0) == (target_q15[k] >= 16384);
+        const int32_t target_q15 = target.small[k / 2u * target.step + k % 2u];
+        const int32_t d = a - target_q15;
+        *correct = *correct && (z[k] > 0) == (target_q15 >= 16384);
         loss += square(d, 7);
         if (error != NULL) {
             error[k] = kind == LOSS_SIGMOID_SQUARED_ERROR ? d * fixed_round(a * (32768 - a), 15)
@@ -116,7 +118,7 @@ uint32_t loss_evaluate(uint8_t kind, const int32_t *z, uint32_t outputs, int32_t
         *correct = false;
         return squared_error(z, outputs, exponent, target.q16, error);
     default:
-        return sigmoid_loss(kind, z, outputs, exponent, target.small, error, correct);
+        return sigmoid_loss(kind, z, outputs, exponent, target, error, correct);
     }
 }
 

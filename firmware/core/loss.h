@@ -8,7 +8,8 @@
 
 /* A sample's target as it waits for its step. */
 typedef struct {
-    const uint16_t *small; /* softmax: the class; sigmoid losses: Q15 per output */
+    const uint16_t *small; /* softmax: the class; sigmoid losses: Q15 per output, in pairs */
+    uint32_t step;         /* elements of `small` from one pair of outputs to the next */
     const int32_t *q16;    /* squared error: Q16 per output */
 } loss_target_t;
 

@@ -24,7 +24,11 @@ struct mlp {
     uint8_t *arena;
     uint32_t words;   /* offset of the state's 32-bit words, in their order */
     uint32_t targets; /* offset of the targets of squared error, [batch][outputs] i32 */
-    uint32_t scratch; /* offset of one i32 for each of max(n[1..L]) */
+    uint32_t scales;  /* offset of the scales, [layer][batch] */
+    uint32_t work;    /* offset of the workspace: the hidden deltas, which a forward pass may
+                         overwrite, then scratch */
+    uint32_t work_bytes;
+    uint32_t scratch;
     uint32_t decay_every;
     uint32_t digest;
     mlp_counters_t counters;

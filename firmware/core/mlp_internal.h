@@ -12,8 +12,8 @@
 typedef struct {
     uint32_t parameters; /* W, b and with momentum V, Vb */
     uint32_t rows;       /* x_l, [batch][inputs] in `format` */
-    uint32_t deltas;     /* d_l, [batch][outputs] i16, then one mlp_scale_t per sample */
-    uint32_t largest;    /* amx of the rows it makes, in the running step */
+    uint32_t deltas;     /* d_l, tiles of kernels.h */
+    uint32_t magnitudes; /* of the rows it makes in the running step: as many bits as amx */
     uint16_t inputs, outputs;
     uint8_t format;      /* storage of x_l */
     uint8_t activation;  /* of the rows it makes; ACTIVATION_LINEAR for the last layer */
@@ -85,21 +85,38 @@ static inline void *mlp_row(const mlp_t *m, const mlp_layer_t *layer, uint32_t b
     return m->arena + layer->rows + b * layer->inputs * mlp_element_bytes(layer->format);
 }
 
-static inline int16_t *mlp_delta(const mlp_t *m, const mlp_layer_t *layer, uint32_t b)
+/* The gates of sample b behind the rows that the layer reads; there if the layer below is sign. */
+static inline uint8_t *mlp_gate(const mlp_t *m, const mlp_layer_t *layer, uint32_t b)
 {
-    return (int16_t *)(void *)(m->arena + layer->deltas) + b * layer->outputs;
+    const uint32_t row_bytes = layer->inputs * mlp_element_bytes(layer->format);
+    return m->arena + layer->rows + mlp_align(m->batch * row_bytes) + b * layer->inputs;
 }
 
-static inline mlp_scale_t *mlp_scale(const mlp_t *m, const mlp_layer_t *layer, uint32_t b)
+static inline uint32_t mlp_even(uint32_t count)
 {
-    const uint32_t bytes = mlp_align(2u * m->batch * (uint32_t)layer->outputs);
-    return (mlp_scale_t *)(void *)(m->arena + layer->deltas + bytes) + b;
+    return (count + 1u) & ~1u;
 }
 
-/* Targets of sample b: in the delta row that its step will overwrite, or in a row of their own. */
+static inline uint32_t mlp_quads(const mlp_t *m)
+{
+    return kernels_quads(m->batch);
+}
+
+static inline int16_t *mlp_delta(const mlp_t *m, const mlp_layer_t *layer)
+{
+    return (int16_t *)(void *)(m->arena + layer->deltas);
+}
+
+static inline mlp_scale_t *mlp_scale(const mlp_t *m, uint32_t l, uint32_t b)
+{
+    return (mlp_scale_t *)(void *)(m->arena + m->scales) + l * m->batch + b;
+}
+
+/* Targets of sample b: in the lane that its step will overwrite (output k at kernels_delta_index()
+ * from there), or in a row of their own. */
 static inline uint16_t *mlp_small_target(const mlp_t *m, uint32_t b)
 {
-    return (uint16_t *)mlp_delta(m, mlp_last_layer(m), b);
+    return (uint16_t *)mlp_delta(m, mlp_last_layer(m)) + kernels_delta_index(mlp_quads(m), b, 0);
 }
 
 static inline int32_t *mlp_q16_target(const mlp_t *m, uint32_t b)
@@ -107,9 +124,15 @@ static inline int32_t *mlp_q16_target(const mlp_t *m, uint32_t b)
     return (int32_t *)(void *)(m->arena + m->targets) + b * mlp_last_layer(m)->outputs;
 }
 
+/* The end of the workspace, free in every part of a step. */
 static inline int32_t *mlp_scratch(const mlp_t *m)
 {
     return (int32_t *)(void *)(m->arena + m->scratch);
+}
+
+static inline uint32_t mlp_scratch_bytes(const mlp_t *m)
+{
+    return m->work + m->work_bytes - m->scratch;
 }
 
 /* The state's 32-bit words, in the order of the digest: eW[0..L-1], eX[0..L-1], low[1..L-1], S,
@@ -167,15 +190,27 @@ static inline activation_t mlp_activation(const mlp_layer_t *layer)
                           activation_format(layer->activation, layer->activation_bits)};
 }
 
-/* Forward (section 3): layer l < L - 1 of sample b into the next layer's row; the last layer into
- * scratch, which is returned. */
-void mlp_forward_hidden(const mlp_t *m, uint32_t l, uint32_t b, activation_stats_t *stats);
-int32_t *mlp_forward_logits(const mlp_t *m, uint32_t b);
+/* Forward (section 3) of samples b .. b + lanes - 1: layer l < L - 1 into the next layer's rows;
+ * the last layer into rows of sums, mlp_even(outputs) apart, in scratch. */
+void mlp_forward_hidden(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes,
+                        activation_stats_t *stats);
+int32_t *mlp_forward_logits(const mlp_t *m, uint32_t b, uint32_t lanes);
 
-/* Backward (section 5): normalises the error in scratch into the last layer's delta of sample b;
- * carries layer l's delta, l >= 1, to layer l - 1. */
-void mlp_backward_output(const mlp_t *m, uint32_t b, int32_t exponent);
-void mlp_backward_hidden(const mlp_t *m, uint32_t l, uint32_t b);
+/* Backward (section 5): normalises the error of sample b into the last layer's delta; carries
+ * layer l's deltas of samples b .. b + lanes - 1, l >= 1 and b a multiple of KERNELS_LANES, to
+ * layer l - 1. */
+void mlp_backward_output(const mlp_t *m, uint32_t b, int32_t *error, int32_t exponent);
+void mlp_backward_hidden(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes);
+
+/* The parts of a step on the collected batch: hidden layer l forward, with amx and asat; the last
+ * layer, its loss and its deltas; the deltas of layer l carried to the layer below. */
+void mlp_forward_layer(mlp_t *m, uint32_t l);
+void mlp_lose_batch(mlp_t *m);
+void mlp_backward_layer(mlp_t *m, uint32_t l);
+
+/* Item 2 of section 6: d' in turned tiles, from the deltas of `count` samples; E = `exponent`.
+ * Returns a bound of |sum of d'|. */
+uint32_t mlp_scale_deltas(const mlp_t *m, uint32_t l, uint16_t count, int32_t exponent);
 
 /* Update (section 6) of layer l from the deltas of `count` samples. */
 void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count);

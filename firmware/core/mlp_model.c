@@ -59,6 +59,9 @@ void mlp_model_read(const mlp_t *m, uint32_t offset, uint8_t *bytes, size_t coun
 bool mlp_features_valid(const mlp_t *m, const uint8_t *features)
 {
     const mlp_layer_t *layer = mlp_layer(m, 0);
+    if (layer->format == INPUT_U8 && m->input_max == 255) {
+        return true;
+    }
     for (uint32_t i = 0; i < layer->inputs; i++) {
         const int32_t x = layer->format == INPUT_U8   ? features[i]
                           : layer->format == INPUT_I8 ? (int8_t)features[i]

@@ -146,7 +146,7 @@ static uint8_t row_format(const uint8_t *model, uint32_t l)
     return activation_format(below.activation, below.activation_bits);
 }
 
-/* Parameters of all layers, then rows, deltas and scales of all layers. Fills the records unless
+/* Parameters of all layers, then rows of all layers, with the gates of sign. Fills the records unless
  * `records` is NULL. Returns the end. */
 static uint32_t lay_out_layers(const uint8_t *model, mlp_layer_t *records, uint32_t start)
 {
@@ -174,28 +174,53 @@ static uint32_t lay_out_layers(const uint8_t *model, mlp_layer_t *records, uint3
         }
     }
     for (uint32_t l = 0; l < layers; l++) {
-        const layer_plan_t plan = read_layer(model, l);
-        const uint32_t rows = end;
-        end = grow(end, plan.inputs * mlp_element_bytes(row_format(model, l)), batch);
         if (records != NULL) {
-            records[l].rows = rows;
-            records[l].deltas = end;
+            records[l].rows = end;
         }
-        end = grow(end, plan.outputs * 2, batch);
-        end = grow(end, sizeof(mlp_scale_t), batch);
+        const uint32_t row = read_layer(model, l).inputs * mlp_element_bytes(row_format(model, l));
+        end = grow(end, row, batch);
+        if (l > 0 && read_layer(model, l - 1u).activation == ACTIVATION_SIGN) {
+            end = grow(end, read_layer(model, l).inputs, batch);
+        }
     }
     return end;
 }
 
-/* Largest of n[1..L]: the longest row of sums. */
-static uint32_t widest(const uint8_t *model)
+/* Tiles of layer l's deltas. Returns the end. */
+static uint32_t lay_out_deltas(const uint8_t *model, mlp_layer_t *records, uint32_t l,
+                               uint32_t start)
 {
-    uint32_t width = 0;
-    for (uint32_t l = 0; l < model[MODEL_AT_LAYER_COUNT]; l++) {
-        const layer_plan_t plan = read_layer(model, l);
-        width = plan.outputs > width ? plan.outputs : width;
+    const uint32_t lanes = KERNELS_LANES * kernels_quads(bytes_u16(model + MODEL_AT_BATCH));
+    if (records != NULL) {
+        records[l].deltas = start;
     }
-    return width;
+    return grow(start, 2u * mlp_even(read_layer(model, l).outputs), lanes);
+}
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Scratch: two lanes of sums of the widest hidden layer; four lanes of logits beside packed rows;
+ * the packed inputs of a gradient, 16 bytes a sample or 8 and a record; rows worth packing. */
+static uint32_t scratch_bytes(const uint8_t *model)
+{
+    const uint32_t layers = model[MODEL_AT_LAYER_COUNT];
+    const uint32_t samples = KERNELS_LANES * kernels_quads(bytes_u16(model + MODEL_AT_BATCH));
+    const uint32_t inputs = read_layer(model, 0).inputs;
+    uint32_t bytes = 16u * mlp_even(read_layer(model, layers - 1u).outputs) + 64u;
+    bytes = larger(bytes, larger(16u * smaller(samples, 16u), 8u * samples + 80u));
+    bytes = larger(bytes, smaller(4u * inputs, 512u));
+    for (uint32_t l = 0; l + 1u < layers; l++) {
+        bytes = larger(bytes, 8u * mlp_even(read_layer(model, l).outputs));
+    }
+    return (bytes + 31u) & ~31u;
 }
 
 /* Sets the offsets of `m`; returns the bytes of arena needed. */
@@ -204,12 +229,21 @@ static uint32_t lay_out(const uint8_t *model, mlp_t *m, mlp_layer_t *records)
     const uint32_t layers = model[MODEL_AT_LAYER_COUNT];
     const uint32_t batch = bytes_u16(model + MODEL_AT_BATCH);
     m->words = layers * (uint32_t)sizeof(mlp_layer_t);
-    m->targets = lay_out_layers(model, records, m->words + 4u * (3u * layers + 1u));
-    m->scratch = m->targets;
+    m->scales = lay_out_layers(model, records, m->words + 4u * (3u * layers + 1u));
+    m->targets = grow(m->scales, layers * (uint32_t)sizeof(mlp_scale_t), batch);
+    uint32_t end = m->targets;
     if (model[MODEL_AT_LOSS] == LOSS_SQUARED_ERROR) {
-        m->scratch = grow(m->targets, 4u * batch, read_layer(model, layers - 1).outputs);
+        end = grow(end, 4u * batch, read_layer(model, layers - 1u).outputs);
     }
-    return grow(m->scratch, widest(model), 4);
+    end = lay_out_deltas(model, records, layers - 1u, end);
+    m->work = end;
+    for (uint32_t l = 0; l + 1u < layers; l++) {
+        end = lay_out_deltas(model, records, l, end);
+    }
+    m->scratch = end;
+    end = grow(end, scratch_bytes(model), 1);
+    m->work_bytes = end - m->work;
+    return end;
 }
 
 int mlp_configure(mlp_t *m, const uint8_t *model, size_t model_bytes, void *arena,

@@ -64,7 +64,7 @@ static bool take_target(const mlp_t *m, uint32_t b, const uint8_t *bytes)
 {
     const uint32_t outputs = mlp_outputs(m);
     if (m->loss == LOSS_SOFTMAX_CROSS_ENTROPY) {
-        mlp_small_target(m, b)[0] = bytes[0];
+        *mlp_small_target(m, b) = bytes[0];
         return bytes[0] < outputs;
     }
     for (uint32_t k = 0; k < outputs; k++) {
@@ -76,7 +76,7 @@ static bool take_target(const mlp_t *m, uint32_t b, const uint8_t *bytes)
             }
         } else {
             const uint16_t target = bytes_u16(bytes + 2 * k);
-            mlp_small_target(m, b)[k] = target;
+            mlp_small_target(m, b)[kernels_delta_index(mlp_quads(m), 0, k)] = target;
             if (target > LIMIT_SIGMOID_TARGET_MAX) {
                 return false;
             }
@@ -85,11 +85,12 @@ static bool take_target(const mlp_t *m, uint32_t b, const uint8_t *bytes)
     return true;
 }
 
-/* Evaluates logits in scratch against the parked target of sample b. */
-static uint32_t evaluate(const mlp_t *m, uint32_t b, int32_t *error, bool *correct)
+/* Evaluates the logits of sample b against its parked target. */
+static uint32_t evaluate(const mlp_t *m, uint32_t b, const int32_t *logits, int32_t *error,
+                         bool *correct)
 {
-    const loss_target_t target = {mlp_small_target(m, b), mlp_q16_target(m, b)};
-    return loss_evaluate(m->loss, mlp_scratch(m), mlp_outputs(m),
+    const loss_target_t target = {mlp_small_target(m, b), 8u * mlp_quads(m), mlp_q16_target(m, b)};
+    return loss_evaluate(m->loss, logits, mlp_outputs(m),
                          mlp_acc_exponent(m, m->layer_count - 1u), target, error, correct);
 }
 
@@ -98,42 +99,54 @@ static uint32_t add_saturating(uint32_t a, uint32_t b)
     return a > UINT32_MAX - b ? UINT32_MAX : a + b;
 }
 
-/* Forward through the hidden layers, with amx and asat. */
-static void forward_batch(mlp_t *m)
+/* Samples of the group that starts at b. */
+static uint32_t lanes_at(const mlp_t *m, uint32_t b)
 {
-    for (uint32_t l = 0; l + 1 < m->layer_count; l++) {
-        activation_stats_t stats = {0, 0};
-        for (uint32_t b = 0; b < m->size; b++) {
-            mlp_forward_hidden(m, l, b, &stats);
-        }
-        mlp_layer(m, l)->largest = stats.largest;
-        m->counters.asat += stats.saturated;
-    }
+    return m->size - b < KERNELS_LANES ? m->size - b : KERNELS_LANES;
 }
 
-/* Last layer, loss, and the deltas of the last layer. */
-static void lose_batch(mlp_t *m)
+void mlp_forward_layer(mlp_t *m, uint32_t l)
 {
+    activation_stats_t stats = {0, 0};
+    for (uint32_t b = 0; b < m->size; b += KERNELS_LANES) {
+        mlp_forward_hidden(m, l, b, lanes_at(m, b), &stats);
+    }
+    mlp_layer(m, l)->magnitudes = stats.magnitudes;
+    m->counters.asat += stats.saturated;
+}
+
+void mlp_lose_batch(mlp_t *m)
+{
+    const uint32_t row = mlp_even(mlp_outputs(m));
     uint32_t loss = 0;
-    for (uint32_t b = 0; b < m->size; b++) {
-        bool correct;
-        int32_t *logits = mlp_forward_logits(m, b);
-        loss = add_saturating(loss, evaluate(m, b, logits, &correct));
-        m->counters.correct += correct;
-        mlp_backward_output(m, b, loss_error_exponent(m->loss));
+    for (uint32_t b = 0; b < m->size; b += KERNELS_LANES) {
+        int32_t *logits = mlp_forward_logits(m, b, lanes_at(m, b));
+        for (uint32_t lane = 0; lane < lanes_at(m, b); lane++, logits += row) {
+            bool correct;
+            loss = add_saturating(loss, evaluate(m, b + lane, logits, logits, &correct));
+            m->counters.correct += correct;
+            mlp_backward_output(m, b + lane, logits, loss_error_exponent(m->loss));
+        }
     }
     m->counters.loss_sum += loss;
+}
+
+void mlp_backward_layer(mlp_t *m, uint32_t l)
+{
+    for (uint32_t b = 0; b < m->size; b += KERNELS_LANES) {
+        mlp_backward_hidden(m, l, b, lanes_at(m, b));
+    }
 }
 
 /* One training step on the collected batch. */
 static void run_step(mlp_t *m)
 {
-    forward_batch(m);
-    lose_batch(m);
+    for (uint32_t l = 0; l + 1u < m->layer_count; l++) {
+        mlp_forward_layer(m, l);
+    }
+    mlp_lose_batch(m);
     for (uint32_t l = m->layer_count - 1u; l > 0; l--) {
-        for (uint32_t b = 0; b < m->size; b++) {
-            mlp_backward_hidden(m, l, b);
-        }
+        mlp_backward_layer(m, l);
     }
     for (uint32_t l = 0; l < m->layer_count; l++) {
         mlp_update_layer(m, l, m->size);
@@ -190,11 +203,11 @@ int mlp_infer(mlp_t *m, const uint8_t *features, const uint8_t *target, mlp_resu
     }
     activation_stats_t unused = {0, 0};
     for (uint32_t l = 0; l + 1 < m->layer_count; l++) {
-        mlp_forward_hidden(m, l, b, &unused);
+        mlp_forward_hidden(m, l, b, 1, &unused);
     }
     bool correct = false;
-    result->logits = mlp_forward_logits(m, b);
-    result->loss = target == NULL ? 0 : evaluate(m, b, NULL, &correct);
+    result->logits = mlp_forward_logits(m, b, 1);
+    result->loss = target == NULL ? 0 : evaluate(m, b, result->logits, NULL, &correct);
     result->correct = correct;
     return STATUS_OK;
 }

@@ -4,17 +4,18 @@
 #include "random.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #define BIAS_VELOCITY_MAX (1 << 22)
 
 /* Item 1: E, the exponent that the batch's largest update mantissa is scaled to.
  * Range: md * lrm <= 2^30; E ends in eW - eX - 24 .. eW - eX - 1 - f. */
-static int32_t update_exponent(const mlp_t *m, const mlp_layer_t *layer, int32_t unit,
-                               uint16_t count, int32_t fraction_bits)
+static int32_t update_exponent(const mlp_t *m, uint32_t l, int32_t unit, uint16_t count,
+                               int32_t fraction_bits)
 {
     int32_t exponent = unit - 24;
     for (uint32_t b = 0; b < count; b++) {
-        const mlp_scale_t *scale = mlp_scale(m, layer, b);
+        const mlp_scale_t *scale = mlp_scale(m, l, b);
         if (scale->largest > 0) {
             const int32_t wanted = scale->exponent +
                                    fixed_bits((uint32_t)scale->largest * m->lr_mantissa) +
@@ -26,18 +27,15 @@ static int32_t update_exponent(const mlp_t *m, const mlp_layer_t *layer, int32_t
     return exponent < highest ? exponent : highest;
 }
 
-/* Item 2: d' = RS(d * lrm, E - (ed + elr), 2^dp - 1), in place. Range: |d * lrm| <= 2^30. */
-static void scale_deltas(const mlp_t *m, const mlp_layer_t *layer, uint16_t count,
-                         int32_t exponent)
+/* Sum of d' over the batch. */
+static int32_t sum_deltas(const mlp_t *m, const mlp_layer_t *layer, uint16_t count, uint32_t j)
 {
-    const int32_t limit = (1 << m->update_bits) - 1;
-    for (uint32_t b = 0; b < count; b++) {
-        const int32_t shift = exponent - (mlp_scale(m, layer, b)->exponent + m->lr_exponent);
-        int16_t *delta = mlp_delta(m, layer, b);
-        for (uint32_t j = 0; j < layer->outputs; j++) {
-            delta[j] = (int16_t)fixed_scale(delta[j] * m->lr_mantissa, shift, limit);
-        }
+    const int16_t *half = mlp_delta(m, layer) + kernels_turned_index(mlp_quads(m), 0, j);
+    int32_t sum = 0;
+    for (uint32_t b = 0; b < count; b += KERNELS_LANES, half += 8) {
+        sum += half[0] + half[1] + half[4] + half[5];
     }
+    return sum;
 }
 
 /* Items 4 and 5: the biases; their unit is the accumulator's, `shift` = s + 2 eX below the
@@ -46,12 +44,8 @@ static void scale_deltas(const mlp_t *m, const mlp_layer_t *layer, uint16_t coun
 static void update_biases(mlp_t *m, const mlp_layer_t *layer, uint16_t count, int32_t shift)
 {
     int32_t *bias = mlp_bias(m, layer);
-    const int16_t *deltas = mlp_delta(m, layer, 0);
     for (uint32_t j = 0; j < layer->outputs; j++) {
-        int32_t gradient = 0;
-        for (uint32_t b = 0; b < count; b++) {
-            gradient += deltas[b * layer->outputs + j];
-        }
+        const int32_t gradient = sum_deltas(m, layer, count, j);
         int32_t moved = bias[j];
         if (m->momentum == 0) {
             moved -= fixed_scale(gradient, shift, LIMIT_BIAS_MAX);
@@ -97,6 +91,12 @@ static void widen(const mlp_t *m, const mlp_layer_t *layer)
     halve_biases(m, layer);
 }
 
+/* A: the largest magnitude in the rows that layer l reads. */
+static uint32_t row_limit(const mlp_t *m, uint32_t l)
+{
+    return l == 0 ? m->input_max : (1u << mlp_layer(m, l - 1u)->activation_bits) - 1u;
+}
+
 void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count)
 {
     const mlp_layer_t *layer = mlp_layer(m, l);
@@ -105,14 +105,18 @@ void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count)
     int32_t *weight_exponent = mlp_weight_exponent(m, l);
     const int32_t row_exponent = *mlp_row_exponent(m, l);
     const int32_t unit = *weight_exponent - row_exponent;
-    const int32_t exponent = update_exponent(m, layer, unit, count, fraction_bits);
+    const int32_t exponent = update_exponent(m, l, unit, count, fraction_bits);
     const int32_t shift = unit - exponent;
 
-    scale_deltas(m, layer, count, exponent);
+    const uint32_t bound = mlp_scale_deltas(m, l, count, exponent);
     const kernels_update_t update = {
         .x = mlp_row(m, layer, 0),
-        .delta = mlp_delta(m, layer, 0),
+        .delta = mlp_delta(m, layer),
         .velocity = m->momentum == 0 ? NULL : mlp_velocity(m, layer),
+        .work = mlp_scratch(m),
+        .work_bytes = mlp_scratch_bytes(m),
+        .quads = mlp_quads(m),
+        .gradient_max = bound * row_limit(m, l),
         .count = count,
         .shift = (uint8_t)shift,
         .weight_bits = layer->weight_bits,
@@ -177,16 +181,16 @@ static void adapt(const mlp_t *m, uint32_t l)
     if (below->activation != ACTIVATION_RELU && below->activation != ACTIVATION_LEAKY) {
         return;
     }
-    const uint32_t limit = (1u << below->activation_bits) - 1u;
+    const int32_t bits = fixed_bits(below->magnitudes);
     int32_t *exponent = mlp_row_exponent(m, l);
     int32_t *low = mlp_low(m, l);
-    if (below->largest > limit) {
+    if (bits > below->activation_bits) {
         *low = 0;
         if (*exponent < 0) {
             *exponent += 1;
             halve_biases(m, layer);
         }
-    } else if (below->largest > 0 && below->largest <= limit >> 2) {
+    } else if (bits > 0 && bits <= below->activation_bits - 2) {
         *low += 1;
         if (*low == 256) {
             *low = 0;

@@ -6,15 +6,28 @@
 
 #include "fixed.h"
 
-/* sh = max(0, blen(max|v|) - bits). */
-static inline int32_t norm_shift(const int32_t *v, uint32_t count, int32_t bits)
+/* Values in pairs: element i at at[(i / 2) * step + i % 2]; a plain row has step 2. */
+typedef struct {
+    int32_t *at;
+    uint32_t step;
+} norm_vector_t;
+
+static inline int32_t *norm_element(norm_vector_t v, uint32_t i)
 {
-    uint32_t largest = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t magnitude = fixed_abs(v[i]);
-        largest = magnitude > largest ? magnitude : largest;
+    return v.at + i / 2u * v.step + i % 2u;
+}
+
+/* sh = max(0, blen(max|v|) - bits): the magnitudes or-ed have as many bits as the largest. An
+ * unpaired last value has a 0 beside it. */
+static inline int32_t norm_shift(norm_vector_t v, uint32_t pairs, int32_t bits)
+{
+    uint32_t magnitudes = 0;
+    for (; pairs > 0; pairs--, v.at += v.step) {
+        const int32_t even = v.at[0], odd = v.at[1];
+        magnitudes |= fixed_abs(even);
+        magnitudes |= fixed_abs(odd);
     }
-    const int32_t excess = fixed_bits(largest) - bits;
+    const int32_t excess = fixed_bits(magnitudes) - bits;
     return excess > 0 ? excess : 0;
 }
 

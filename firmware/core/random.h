@@ -15,19 +15,37 @@ static inline uint32_t random_draw(uint32_t *state)
     return *state;
 }
 
-/* The state `draws` draws after `state`: the affine map applied by repeated squaring. */
-static inline uint32_t random_ahead(uint32_t state, uint32_t draws)
+/* `draws` draws at once: an affine map of the state. */
+typedef struct {
+    uint32_t multiplier;
+    uint32_t increment;
+} random_jump_t;
+
+static inline uint32_t random_leap(uint32_t state, random_jump_t jump)
 {
-    uint32_t multiplier = RANDOM_MULTIPLIER;
-    uint32_t increment = RANDOM_INCREMENT;
+    return state * jump.multiplier + jump.increment;
+}
+
+/* The map of `draws` draws, by repeated squaring. */
+static inline random_jump_t random_jump(uint32_t draws)
+{
+    random_jump_t jump = {1u, 0u};
+    random_jump_t power = {RANDOM_MULTIPLIER, RANDOM_INCREMENT};
     for (; draws != 0; draws >>= 1) {
         if (draws & 1u) {
-            state = state * multiplier + increment;
+            jump.multiplier *= power.multiplier;
+            jump.increment = jump.increment * power.multiplier + power.increment;
         }
-        increment = increment * (multiplier + 1u);
-        multiplier = multiplier * multiplier;
+        power.increment *= power.multiplier + 1u;
+        power.multiplier *= power.multiplier;
     }
-    return state;
+    return jump;
+}
+
+/* The state `draws` draws after `state`. */
+static inline uint32_t random_ahead(uint32_t state, uint32_t draws)
+{
+    return random_leap(state, random_jump(draws));
 }
 
 /* mix32: a bijection whose every output bit depends on every input bit. */

@@ -22,11 +22,12 @@ class Plan:
         weights, biases: parameters.
         velocities, bias_velocities: state of momentum; 0 without.
         inputs: features of a batch.
-        activations: hidden activations of a batch.
-        deltas: errors of a batch, 16 bits each; targets that fit wait in the last layer's.
+        activations: hidden activations of a batch, and the gates of sign.
+        deltas: errors of a batch in groups of four samples by two units, 16 bits each; targets
+            that fit wait in the last layer's.
         scales: block exponent and largest mantissa per sample and layer.
         targets: targets of a batch that need 32 bits (squared error).
-        scratch: one 32-bit sum for each unit of the widest layer behind the input.
+        scratch: sums and packed rows of the samples that are worked on together.
         records: sizes and places of the layers.
         words: exponents, random state and step.
         padding: filling up to multiples of four bytes.
@@ -62,6 +63,19 @@ def activation_bytes(activation: Activation, bits: int) -> int:
     return 1 if positive and bits <= 8 else 2
 
 
+def _scratch_bytes(n: tuple[int, ...], samples: int) -> int:
+    """Return the scratch of layers n[0..L] for a batch of `samples`, a multiple of four."""
+    logits = 16 * _even(n[-1]) + 64
+    gradient = max(16 * min(samples, 16), 8 * samples + 80)
+    packed = min(4 * n[0], 512)
+    errors = 8 * _even(max(n[1:-1], default=0))
+    return -(-max(logits, gradient, packed, errors) // 32) * 32
+
+
+def _even(count: int) -> int:
+    return count + count % 2
+
+
 def plan(config: ModelConfig) -> Plan:
     """Lay a model out.
 
@@ -77,21 +91,26 @@ def plan(config: ModelConfig) -> Plan:
     copies = 2 if config.momentum else 1
     weights = [2 * i * o for i, o in zip(n, n[1:], strict=False)]
     rows = [batch * size * width for size, width in zip([feature, *hidden], n, strict=False)]
-    deltas = [batch * 2 * width for width in n[1:]]
+    samples = batch + -batch % 4
+    deltas = [samples * 2 * _even(width) for width in n[1:]]
     biases = 4 * sum(n[1:])
     linear = config.loss == Loss.SQUARED_ERROR
+    gates = [
+        batch * width if activation == Activation.SIGN else 0
+        for activation, width in zip(config.activations, n[1:-1], strict=True)
+    ]
     return Plan(
         weights=sum(weights),
         biases=biases,
         velocities=sum(weights) * (copies - 1),
         bias_velocities=biases * (copies - 1),
         inputs=rows[0],
-        activations=sum(rows[1:]),
+        activations=sum(rows[1:]) + sum(gates),
         deltas=sum(deltas),
         scales=SCALE_BYTES * batch * count,
         targets=4 * batch * config.outputs if linear else 0,
-        scratch=4 * max(n[1:]),
+        scratch=_scratch_bytes(n, samples),
         records=LAYER_RECORD_BYTES * count,
         words=4 * (3 * count + 1),
-        padding=sum(-size % 4 for size in [*(weights * copies), *rows, *deltas]),
+        padding=sum(-size % 4 for size in [*(weights * copies), *rows, *gates]),
     )

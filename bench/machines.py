@@ -1,0 +1,172 @@
+"""Bare images for emulated cores: the firmware's core built with one file of bench/firmware.
+
+An image finds its jobs in memory, where QEMU loads them, and prints through semihosting. Under
+`-icount shift=0` the counter SysTick counts executed instructions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from fixgrad.model import ModelConfig, State
+from fixgrad.stream import Samples
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = ROOT / "firmware" / "core"
+SOURCES = ROOT / "bench" / "firmware"
+COMPILER = "arm-none-eabi-gcc"
+PRODUCT_FLAGS = ("-std=c11", "-Os", "-ffunction-sections", "-fdata-sections", "-mthumb")
+"""As platformio.ini builds the boards' images."""
+VECTOR_FLAGS = {"cortex-m55": ("-mfloat-abi=softfp",)}
+"""The compiler passes vectors in registers only where it may use the floating-point ones."""
+MAIN_PARTS = ("link.c", "reply.c", "trainer.c", "cobs.c", "crc32.c")
+"""Files of the core that no image needs without a link."""
+TIMEOUT_S = 600
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A core and the emulated machine that runs it.
+
+    Attributes:
+        name: short name of the core.
+        qemu: QEMU's machine.
+        cpu: the compiler's name of the core.
+        code, ram: start and length of the memory of the image.
+        jobs: where the jobs are loaded.
+        instructions_per_tick: of SysTick.
+    """
+
+    name: str
+    qemu: str
+    cpu: str
+    code: tuple[int, int]
+    ram: tuple[int, int]
+    jobs: int
+    instructions_per_tick: float
+
+
+_MPS2 = ((0x0, 0x400000), (0x20000000, 0x400000), 0x21000000, 40.0)
+MACHINES = {
+    machine.name: machine
+    for machine in (
+        Machine("m0", "mps2-an385", "cortex-m0", *_MPS2),
+        Machine("m3", "mps2-an385", "cortex-m3", *_MPS2),
+        Machine("m4", "mps2-an386", "cortex-m4", *_MPS2),
+        Machine("m7", "mps2-an500", "cortex-m7", *_MPS2[:2], 0x60000000, 40.0),
+        Machine(
+            "m33", "mps2-an505", "cortex-m33",
+            (0x10000000, 0x400000), (0x38000000, 0x400000), 0x80000000, 50.0,
+        ),
+        Machine(
+            "m55", "mps3-an547", "cortex-m55",
+            (0x10000000, 0x80000), (0x21000000, 0x200000), 0x60000000, 31.25,
+        ),
+    )
+}  # fmt: skip
+"""The machines by name. The M0's code runs on the M3, whose instruction set contains it."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a job: features [b, n0], targets, learning-rate pair."""
+
+    features: NDArray[np.integer]
+    targets: NDArray[np.int32]
+    lr_mantissa: int
+    lr_exponent: int
+
+
+def encode_job(config: ModelConfig, state: State, steps: Sequence[Step]) -> bytes:
+    """Return a job as bench/firmware/job.h reads it."""
+    parts = [config.encode(), state.encode()]
+    sizes = [len(parts[0]), len(parts[1]), len(steps)]
+    for step in steps:
+        parts.append(len(step.features).to_bytes(2, "little"))
+        parts.append(step.lr_mantissa.to_bytes(2, "little"))
+        parts.append(step.lr_exponent.to_bytes(1, "little", signed=True))
+        parts.append(Samples(step.features, step.targets).wire(config).tobytes())
+    return b"".join([*(size.to_bytes(4, "little") for size in sizes), *parts])
+
+
+def build(machine: Machine, main: str, flags: Sequence[str] = ()) -> Path:
+    """Return the image of `main`, a file of bench/firmware, from build/bench if it is there."""
+    core = [path for path in sorted(CORE.glob("*.c")) if path.name not in MAIN_PARTS]
+    files = [SOURCES / main, SOURCES / "runtime.c", SOURCES / "job.c", *core]
+    return build_files(machine, main, files, flags)
+
+
+def build_files(
+    machine: Machine, name: str, files: Iterable[Path], flags: Sequence[str] = ()
+) -> Path:
+    """Return the image of C files."""
+    command = [
+        COMPILER, *PRODUCT_FLAGS, f"-mcpu={machine.cpu}",
+        *VECTOR_FLAGS.get(machine.cpu, ()), *flags, "-nostartfiles",
+        "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments",
+        f"-I{CORE}", f"-I{SOURCES}", *map(str, files),
+    ]  # fmt: skip
+    key = hashlib.sha256("\0".join([*command, repr(machine)]).encode())
+    for path in sorted([*CORE.glob("*.[ch]"), *SOURCES.glob("*")]):
+        key.update(path.read_bytes())
+    folder = ROOT / "build" / "bench"
+    target = folder / f"{key.hexdigest()[:16]}.{machine.name}.{Path(name).stem}.elf"
+    if not target.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        script = target.with_suffix(f".{os.getpid()}.ld")
+        script.write_text(_linker_script(machine))
+        temporary = target.with_suffix(f".{os.getpid()}")
+        subprocess.run([*command, f"-T{script}", "-o", str(temporary)], check=True)
+        temporary.replace(target)
+        script.unlink()
+    return target
+
+
+def _linker_script(machine: Machine) -> str:
+    (code, code_bytes), (ram, ram_bytes) = machine.code, machine.ram
+    return (
+        "MEMORY {\n"
+        f"  CODE (rx) : ORIGIN = {code:#x}, LENGTH = {code_bytes:#x}\n"
+        f"  RAM (rwx) : ORIGIN = {ram:#x}, LENGTH = {ram_bytes:#x}\n"
+        "}\n"
+        f"runtime_job = {machine.jobs:#x};\n"
+        f"INCLUDE {SOURCES / 'image.ld'}\n"
+    )
+
+
+def run(machine: Machine, image: Path, jobs: Iterable[bytes]) -> list[list[str]]:
+    """Return the words of every line that an image prints.
+
+    Raises:
+        RuntimeError: the image faulted or refused a job.
+    """
+    with tempfile.NamedTemporaryFile() as blob:
+        blob.write(b"".join([*jobs, bytes(4)]))
+        blob.flush()
+        done = subprocess.run(
+            [
+                "qemu-system-arm", "-M", machine.qemu, "-kernel", str(image),
+                "-nodefaults", "-display", "none", "-icount", "shift=0",
+                "-semihosting-config", "enable=on,target=native",
+                "-device", f"loader,file={blob.name},addr={machine.jobs:#x},force-raw=on",
+            ],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S,
+            check=False,
+        )  # fmt: skip
+    # Semihosting writes to standard error, between QEMU's own warnings.
+    lines = [
+        line.split()
+        for line in done.stderr.splitlines()
+        if not line.startswith("qemu-system-arm: warning")
+    ]
+    if done.returncode != 0:
+        raise RuntimeError(f"{image.name} on {machine.qemu}: {done.returncode}, {lines[-3:]}")
+    return lines

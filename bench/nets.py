@@ -1,0 +1,74 @@
+"""The networks that bench/instructions counts, with synthetic samples and a state in training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from fixgrad.model import ModelConfig
+from fixgrad.protocol import Activation, InputFormat, Loss
+from fixgrad.quantize import initial_state, initial_weights, learning_rate_pair
+
+from bench.machines import Step, encode_job
+
+SEED = 1
+LEARNING_RATE = 0.125
+WARM_STEPS = 8
+
+
+@dataclass(frozen=True)
+class Net:
+    """A network: name, widths, batch."""
+
+    name: str
+    layers: tuple[int, ...]
+    batch: int
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one step: forward, backward but not into the input, gradient."""
+        pairs = [i * o for i, o in zip(self.layers, self.layers[1:], strict=False)]
+        return self.batch * (3 * sum(pairs) - pairs[0])
+
+    def config(self) -> ModelConfig:
+        """Return the model: ReLU, softmax cross-entropy, bytes."""
+        hidden = len(self.layers) - 2
+        return ModelConfig(
+            layers=self.layers,
+            activations=(Activation.RELU,) * hidden,
+            loss=Loss.SOFTMAX_CROSS_ENTROPY,
+            batch=self.batch,
+            input_format=InputFormat.U8,
+            input_max=255,
+            activation_bits=(8,) * hidden,
+            weight_bits=(14,) * (hidden + 1),
+            delta_bits=(15,) * (hidden + 1),
+            update_bits=15,
+        ).with_budgets()
+
+    def job(self) -> bytes:
+        """Return warm steps and a counted one: blurred random classes, a fixed seed."""
+        rng = np.random.default_rng(SEED)
+        config = self.config()
+        centres = rng.integers(0, 256, (self.layers[-1], self.layers[0]))
+        mantissa, exponent = learning_rate_pair(LEARNING_RATE, self.batch)
+        steps = []
+        for _ in range(WARM_STEPS + 2):
+            classes = rng.integers(0, self.layers[-1], self.batch)
+            noise = rng.integers(0, 256, (self.batch, self.layers[0]))
+            features = ((centres[classes] + 3 * noise) // 4).astype(np.uint8)
+            steps.append(Step(features, classes.astype(np.int32), mantissa, exponent))
+        state = initial_state(config, initial_weights(self.layers, SEED), SEED, -8)
+        return encode_job(config, state, steps)
+
+
+NETS = {
+    net.name: net
+    for net in (
+        Net("N1", (64, 32, 10), 16),
+        Net("N2", (784, 100, 50, 10), 16),
+        Net("N1-batch1", (64, 32, 10), 1),
+        Net("deep", (32, 24, 24, 24, 24, 10), 16),
+    )
+}
+"""By name."""

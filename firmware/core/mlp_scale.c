@@ -1,0 +1,73 @@
+#include "speed.h"
+#include "fixed.h"
+#include "mlp_internal.h"
+
+/* What a lane's deltas are multiplied with, then shifted by; plain: by 1 .. 31 without a clamp. */
+typedef struct {
+    int32_t factor;
+    int32_t shift;
+    bool plain;
+} delta_scale_t;
+
+static int32_t scale_delta(int32_t delta, delta_scale_t scale, int32_t limit)
+{
+    return fixed_scale(delta * scale.factor, scale.shift, limit);
+}
+
+/* Two lanes of each tile of a group, in place and turned. RN(v, shift) = (v + 2^(shift-1)) >> shift.
+ * Range: |d * lrm| < 2^30 and 2^(shift-1) <= 2^30. */
+static void scale_half(int16_t *half, uint32_t step, uint32_t pairs, const delta_scale_t *scale,
+                       int32_t limit)
+{
+    const int32_t f = scale[0].factor, g = scale[1].factor;
+    if (scale[0].plain && scale[1].plain) {
+        const uint32_t s = (uint32_t)scale[0].shift, t = (uint32_t)scale[1].shift;
+        const int32_t s_half = 1 << (s - 1u), t_half = 1 << (t - 1u);
+        for (uint32_t pair = 0; pair < pairs; pair++, half += step) {
+            const int32_t a = half[0], b = half[1], c = half[2], d = half[3];
+            half[0] = (int16_t)fixed_floor(a * f + s_half, s);
+            half[1] = (int16_t)fixed_floor(c * g + t_half, t);
+            half[2] = (int16_t)fixed_floor(b * f + s_half, s);
+            half[3] = (int16_t)fixed_floor(d * g + t_half, t);
+        }
+        return;
+    }
+    for (uint32_t pair = 0; pair < pairs; pair++, half += step) {
+        const int32_t a = half[0], b = half[1], c = half[2], d = half[3];
+        half[0] = (int16_t)scale_delta(a, scale[0], limit);
+        half[1] = (int16_t)scale_delta(c, scale[1], limit);
+        half[2] = (int16_t)scale_delta(b, scale[0], limit);
+        half[3] = (int16_t)scale_delta(d, scale[1], limit);
+    }
+}
+
+/* Item 2: d' = RS(d * lrm, E - (ed + elr), 2^dp - 1), in place, and tiles turned for
+ * kernels_update(): 0 in lanes without a sample. Returns a bound of |sum_b d'|.
+ * Range: |d * lrm| <= 2^30; the bound is at most batch * (2^dp - 1) <= 2^30. */
+uint32_t mlp_scale_deltas(const mlp_t *m, uint32_t l, uint16_t count, int32_t exponent)
+{
+    const mlp_layer_t *layer = mlp_layer(m, l);
+    const uint32_t step = 8u * mlp_quads(m);
+    const uint32_t pairs = mlp_even(layer->outputs) / 2u;
+    const int32_t limit = (1 << m->update_bits) - 1;
+    uint32_t bound = 0;
+    for (uint32_t quad = 0; quad < kernels_quads(count); quad++) {
+        delta_scale_t scales[KERNELS_LANES] = {{0, 1, true}, {0, 1, true}, {0, 1, true}, {0, 1, true}};
+        for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
+            const uint32_t b = quad * KERNELS_LANES + lane;
+            if (b < count) {
+                const mlp_scale_t *scale = mlp_scale(m, l, b);
+                const int32_t largest = scale->largest * m->lr_mantissa;
+                const int32_t shift = exponent - (scale->exponent + m->lr_exponent);
+                bound += (uint32_t)fixed_scale(largest, shift, limit);
+                scales[lane] = (delta_scale_t){
+                    m->lr_mantissa, shift,
+                    shift >= 1 && shift <= 31 && fixed_round(largest, shift) <= limit};
+            }
+        }
+        int16_t *tiles = mlp_delta(m, layer) + 8u * quad;
+        scale_half(tiles, step, pairs, scales, limit);
+        scale_half(tiles + 4, step, pairs, scales + 2, limit);
+    }
+    return bound;
+}
