@@ -145,6 +145,50 @@ __asm__(
 "    mul_restore\n"
 "    .size mul_dot, .-mul_dot\n"
 
+/* mul_unpack(r0 = terms, r1 = mul_unpack_t): the terms of bytes that are not all zero. Returns the
+ * end of the terms. r1: input; r8..r11: rows, r12: inputs, lr: the last place of a term. */
+"    .balign 4\n"
+"    .global mul_unpack\n"
+"    .thumb_func\n"
+"    .type mul_unpack, %function\n"
+"mul_unpack:\n"
+"    mul_save\n"
+"    push    {r1}\n"
+"    ldm     r1!, {r2-r7}\n"
+"    mov     r8, r2\n"
+"    mov     r9, r3\n"
+"    mov     r10, r4\n"
+"    mov     r11, r5\n"
+"    mov     r12, r6\n"
+"    mov     lr, r7\n"
+"    ldr     r1, [r1]\n"
+"1:\n"
+"    mov     r7, r8\n"
+"    ldrb    r2, [r7, r1]\n"
+"    mov     r7, r9\n"
+"    ldrb    r3, [r7, r1]\n"
+"    mov     r7, r10\n"
+"    ldrb    r5, [r7, r1]\n"
+"    mov     r7, r11\n"
+"    ldrb    r6, [r7, r1]\n"
+"    lsls    r4, r1, #1\n"
+"    adds    r1, #1\n"
+"    adds    r7, r2, r3\n"
+"    adds    r7, r7, r5\n"
+"    adds    r7, r7, r6\n"
+"    beq     2f\n"
+"    stm     r0!, {r2-r6}\n"
+"    cmp     r0, lr\n"
+"    bhi     3f\n"
+"2:\n"
+"    cmp     r1, r12\n"
+"    bne     1b\n"
+"3:\n"
+"    pop     {r2}\n"
+"    str     r1, [r2, #24]\n"
+"    mul_restore\n"
+"    .size mul_unpack, .-mul_unpack\n"
+
 /* The draws of the next row in r2..r5. */
 "    .macro mul_draws\n"
 "    mov     r1, sp\n"
@@ -411,32 +455,27 @@ static mul_term_t *append_term(mul_term_t *term, int32_t a, int32_t b, int32_t c
     return term;
 }
 
-/* Terms of the inputs from *at on, as many as there is room for. Returns their number. */
-static uint32_t unpack_rows(const kernels_layer_t *layer, const kernels_forward_t *forward,
-                            uint32_t *at, mul_term_t *terms)
+typedef struct {
+    const void *row[KERNELS_LANES];
+    uint32_t inputs;
+    const mul_term_t *last; /* place of the last term there is room for */
+    uint32_t at;            /* the next input */
+} mul_unpack_t;
+
+mul_term_t *mul_unpack(mul_term_t *terms, mul_unpack_t *rows);
+
+/* The same for other elements than bytes. */
+static mul_term_t *unpack_elements(mul_term_t *terms, mul_unpack_t *rows, uint8_t format)
 {
-    const uint32_t inputs = layer->inputs;
-    const mul_term_t *full = (const mul_term_t *)((const uint8_t *)forward->work +
-                                                  forward->work_bytes - sizeof *terms);
-    mul_term_t *term = terms;
-    uint32_t i = *at;
-    if (layer->format == INPUT_U8) {
-        const uint8_t *a = forward->row[0], *b = forward->row[1];
-        const uint8_t *c = forward->row[2], *d = forward->row[3];
-        for (; i < inputs && term <= full; i++) {
-            term = append_term(term, a[i], b[i], c[i], d[i], 2u * i);
+    while (rows->at < rows->inputs && terms <= rows->last) {
+        int32_t x[KERNELS_LANES];
+        for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
+            x[lane] = load_element(rows->row[lane], rows->at, format);
         }
-    } else {
-        for (; i < inputs && term <= full; i++) {
-            int32_t x[KERNELS_LANES];
-            for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
-                x[lane] = load_element(forward->row[lane], i, layer->format);
-            }
-            term = append_term(term, x[0], x[1], x[2], x[3], 2u * i);
-        }
+        terms = append_term(terms, x[0], x[1], x[2], x[3], 2u * rows->at);
+        rows->at++;
     }
-    *at = i;
-    return (uint32_t)(term - terms);
+    return terms;
 }
 
 /* The workspace begins with the number of terms if they are those of all inputs, else with 0. */
@@ -455,22 +494,29 @@ void kernels_forward(const kernels_layer_t *layer, const kernels_forward_t *forw
         .w = layer->weights + first * layer->inputs,
     };
     dot.w_end = dot.w + count * layer->inputs;
-    uint32_t i = 0;
+    mul_unpack_t rows = {
+        .inputs = layer->inputs,
+        .last = (const mul_term_t *)((const uint8_t *)all + forward->work_bytes) - 1,
+    };
+    memcpy(rows.row, forward->row, sizeof rows.row);
     do {
         uint32_t number = *all;
         if (first == 0 || number == 0) {
-            const bool begins = i == 0;
-            number = unpack_rows(layer, forward, &i, terms);
-            *all = begins && i == layer->inputs ? number : 0u;
+            const bool begins = rows.at == 0;
+            const mul_term_t *end = layer->format == INPUT_U8
+                                        ? mul_unpack(terms, &rows)
+                                        : unpack_elements(terms, &rows, layer->format);
+            number = (uint32_t)(end - terms);
+            *all = begins && rows.at == rows.inputs ? number : 0u;
         } else {
-            i = layer->inputs;
+            rows.at = rows.inputs;
         }
         set_terms(&dot, terms, number);
         dot.low = acc;
         dot.high = acc + 2u * stride;
         mul_dot(&dot);
         dot.from = NULL;
-    } while (i < layer->inputs);
+    } while (rows.at < rows.inputs);
 }
 
 /* Terms on the stack. */
@@ -519,7 +565,7 @@ void kernels_backward(const kernels_layer_t *layer, const kernels_backward_t *ba
  * are listed where the others are 0: a first half that no delta has, then what the code needs to
  * begin with the last delta, or 0; then for each pair of deltas: both, then their places among the
  * unpacked inputs in bytes. */
-#define LISTED ((int16_t)-32768)
+#define LISTED 0x8000u
 #define LISTED_A_TILE 2u
 #define TILES_MAX 4u
 #define LISTED_MAX (LISTED_A_TILE * TILES_MAX)
@@ -550,53 +596,87 @@ typedef struct {
 
 uint32_t mul_update(const mul_update_t *block);
 
-/* Place of sample b among the unpacked inputs: pairs of samples, the first, then from the last to
- * the second. */
-static uint32_t sample_place(uint32_t pairs, uint32_t b)
-{
-    return 2u * (b < 2u ? 0u : pairs - b / 2u) + b % 2u;
-}
+/* Four halves of each of two rows: a turned tile. */
+typedef struct {
+    uint32_t pair[4];
+} mul_tile_t;
 
-/* A row of the deltas of `pairs` pairs of samples, from its turned tiles. */
-static void arrange_row(const int16_t *turned, uint32_t pairs, uint32_t tiles, int16_t *row)
+/* A row of `pairs` pairs of deltas; `turned`: from its first pair on, every second word.
+ * The unpacked samples: the first pair, then from the last to the second. */
+static void arrange_row(const uint32_t *turned, uint32_t pairs, uint32_t listed_max, uint32_t *row)
 {
-    uint32_t count = 0;
-    for (uint32_t b = 0; b < 2u * pairs; b++) {
-        const int16_t d = turned[4u * (b / 2u) + b % 2u];
-        row[b] = d;
-        count += d != 0;
-    }
-    if (count > (tiles == 1u ? 0u : LISTED_A_TILE * tiles)) {
-        return;
-    }
-    row[0] = LISTED;
-    row[1] = (int16_t)(count == 0 ? 0u : BYTES_BEFORE_DELTAS + BYTES_A_DELTA * (LISTED_MAX - count));
-    row += 2;
-    for (uint32_t b = 0, odd = 0; b < 2u * pairs; b++) {
-        const int16_t d = turned[4u * (b / 2u) + b % 2u];
-        if (d != 0) {
-            row[odd] = d;
-            ((uint8_t *)(row + 2))[odd] = (uint8_t)(16u * sample_place(pairs, b));
-            row += 3u * odd;
-            odd ^= 1u;
+    uint8_t *at = (uint8_t *)(row + 1);
+    uint32_t count = 0, place = 0;
+    for (uint32_t p = 0; p < pairs; p++) {
+        const uint32_t pair = turned[2u * p];
+        for (uint32_t odd = 0; odd < 2u && pair >> 16u * odd != 0; odd++) {
+            const uint32_t d = pair >> 16u * odd & 0xFFFFu;
+            if (d == 0) {
+                continue;
+            }
+            if (count == listed_max) {
+                for (p = 0; p < pairs; p++) {
+                    row[p] = turned[2u * p];
+                }
+                return;
+            }
+            *(uint16_t *)at = (uint16_t)d;
+            at[4u - count % 2u] = (uint8_t)(place + 16u * odd);
+            at += 2u + 2u * (count % 2u);
+            count++;
         }
+        place = (place == 0 ? 32u * pairs : place) - 32u;
     }
+    row[0] = LISTED | (count == 0 ? 0u
+                                  : BYTES_BEFORE_DELTAS + BYTES_A_DELTA * (LISTED_MAX - count))
+                          << 16;
 }
 
 static void arrange_rows(const kernels_layer_t *layer, const kernels_update_t *update)
 {
     const uint32_t tiles = update->quads;
     const uint32_t pairs = 2u * kernels_quads(update->count);
-    int16_t *copy = update->work;
-    for (uint32_t j = 0; j < layer->outputs; j += 2u) {
-        int16_t *rows = update->delta + 4u * tiles * j;
-        memcpy(copy, rows, 16u * tiles);
-        arrange_row(copy, pairs, tiles, rows);
-        arrange_row(copy + 2, pairs, tiles, rows + 4u * tiles);
+    const uint32_t listed_max = tiles == 1u ? 0u : LISTED_A_TILE * tiles;
+    mul_tile_t *rows = (mul_tile_t *)(void *)update->delta;
+    for (uint32_t j = 0; j < layer->outputs; j += 2u, rows += tiles) {
+        mul_tile_t *copy = update->work;
+        for (uint32_t tile = 0; tile < tiles; tile++) {
+            copy[tile] = rows[tile];
+        }
+        arrange_row(copy->pair, pairs, listed_max, rows->pair);
+        arrange_row(copy->pair + 1, pairs, listed_max, rows->pair + 2u * tiles);
     }
 }
 
-/* Unpacks four inputs of the batch, the first `used` as 0. */
+/* Unpacks four inputs of two samples, the first `used` as 0. */
+static void unpack_pair(const void *row, const void *other, uint8_t format, uint32_t used,
+                        int32_t *out)
+{
+    for (uint32_t i = 0; i < 4u; i++) {
+        out[i] = i < used ? 0 : load_element(row, i, format);
+        out[4u + i] = i < used ? 0 : load_element(other, i, format);
+    }
+}
+
+/* The same for bytes, all used, of an even number of samples. */
+static __attribute__((noinline)) void unpack_bytes(const uint8_t *row, uint32_t row_bytes,
+                                                   uint32_t pairs, int32_t *out, int32_t *back)
+{
+    for (; pairs > 0; pairs--, row += row_bytes, out = back -= 8) {
+        const int32_t a = row[0], b = row[1], c = row[2], d = row[3];
+        out[0] = a;
+        out[1] = b;
+        out[2] = c;
+        out[3] = d;
+        row += row_bytes;
+        out[4] = row[0];
+        out[5] = row[1];
+        out[6] = row[2];
+        out[7] = row[3];
+    }
+}
+
+/* Unpacks four inputs of the batch; an odd last sample twice. */
 static void unpack_inputs(const kernels_layer_t *layer, const kernels_update_t *update,
                           uint32_t first, uint32_t used)
 {
@@ -605,26 +685,15 @@ static void unpack_inputs(const kernels_layer_t *layer, const kernels_update_t *
     const uint8_t *row = (const uint8_t *)update->x + (format == INPUT_I16 ? 2u * first : first);
     int32_t *out = update->work;
     int32_t *back = out + 16u * kernels_quads(update->count);
-    for (uint32_t left = update->count; left > 0; row += row_bytes) {
-        if (format == INPUT_U8) {
-            out[0] = row[0];
-            out[1] = row[1];
-            out[2] = row[2];
-            out[3] = row[3];
-        } else {
-            for (uint32_t i = 0; i < 4u; i++) {
-                out[i] = load_element(row, i, format);
-            }
-        }
-        for (uint32_t i = 0; i < used; i++) {
-            out[i] = 0;
-        }
-        out += 4;
-        left--;
-        if ((update->count - left) % 2u == 0) {
-            back -= 8;
-            out = back;
-        }
+    if (format == INPUT_U8 && used == 0 && update->count % 2u == 0) {
+        unpack_bytes(row, row_bytes, update->count / 2u, out, back);
+        return;
+    }
+    for (uint32_t left = update->count; left > 0; out = back -= 8) {
+        const uint8_t *other = left > 1u ? row + row_bytes : row;
+        unpack_pair(row, other, format, used, out);
+        row = other + row_bytes;
+        left -= left > 1u ? 2u : 1u;
     }
 }
 
