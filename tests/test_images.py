@@ -21,7 +21,7 @@ CEILINGS = {
     "mps2_an386": (22528, 5400),
     "mps2_an500": (22528, 5400),
     "mps2_an505": (22528, 5400),
-    "mps3_an547": (19456, 5400),
+    "mps3_an547": (22528, 5400),
 }
 
 # Where RAM begins, if not at 0x20000000: the addresses of the secure state.
