@@ -75,25 +75,41 @@ static bool read_record(uint32_t bank, uint32_t offset, store_record_t *record, 
     return true;
 }
 
-void store_init(store_t *s)
+/* What the banks hold. */
+typedef struct {
+    store_record_t newest;
+    uint32_t bank;       /* where it is */
+    uint32_t generation; /* highest of all complete records, sealed or not; 0: there is none */
+} contents_t;
+
+static contents_t read_banks(void)
 {
+    contents_t found = {.bank = FLASH_BANKS - 1u};
     bool newest_sealed = false;
-    *s = (store_t){.bank = FLASH_BANKS - 1u};
     for (uint32_t bank = 0; bank < FLASH_BANKS; bank++) {
         uint32_t offset = 0;
         store_record_t record;
         bool sealed;
         while (read_record(bank, offset, &record, &sealed)) {
-            s->generation = record.generation > s->generation ? record.generation : s->generation;
-            const bool newer = record.generation > s->newest.generation;
+            const bool newer = record.generation > found.newest.generation;
             if (sealed == newest_sealed ? newer : sealed) {
-                s->newest = record;
-                s->bank = bank;
+                found.newest = record;
+                found.bank = bank;
                 newest_sealed = sealed;
+            }
+            if (record.generation > found.generation) {
+                found.generation = record.generation;
             }
             offset += record_bytes(record.bytes);
         }
     }
+    return found;
+}
+
+bool store_find(store_record_t *record)
+{
+    *record = read_banks().newest;
+    return record->generation != 0;
 }
 
 /* A record being written. */
@@ -156,17 +172,18 @@ static bool write_record(const store_record_t *record, uint32_t bank, uint32_t o
     return w.good;
 }
 
-/* Where the next record goes: behind the newest, or to the start of the other bank, erased. */
-static bool make_room(store_t *s, uint32_t bytes, uint32_t *bank, uint32_t *offset)
+/* Writes the record behind the newest one if it fits, else at the start of the other bank, erased
+ * first. Returns the offset behind it, or 0. */
+static uint32_t place_record(const contents_t *found, uint32_t append_at,
+                             const store_record_t *record, store_source_t source,
+                             const void *context)
 {
-    if (s->append_at != 0 && fits(s->append_at, bytes)) {
-        *bank = s->bank;
-        *offset = s->append_at;
-        return true;
-    }
-    *bank = (s->bank + 1u) % FLASH_BANKS;
-    *offset = 0;
-    return flash_erase(*bank);
+    const bool append = append_at != 0 && fits(append_at, record->bytes);
+    const uint32_t bank = append ? found->bank : (found->bank + 1u) % FLASH_BANKS;
+    const uint32_t offset = append ? append_at : 0;
+    const bool written = (append || flash_erase(bank)) &&
+                         write_record(record, bank, offset, source, context);
+    return written ? offset + record_bytes(record->bytes) : 0;
 }
 
 bool store_save(store_t *s, uint32_t run_id, uint32_t next, uint32_t bytes, store_source_t source,
@@ -175,16 +192,12 @@ bool store_save(store_t *s, uint32_t run_id, uint32_t next, uint32_t bytes, stor
     if (bytes > store_capacity()) {
         return false;
     }
-    for (uint32_t attempt = 0; attempt < FLASH_BANKS; attempt++) {
-        uint32_t bank, offset;
-        store_record_t record = {s->generation + 1u, run_id, next, bytes, NULL};
-        if (make_room(s, bytes, &bank, &offset) &&
-            write_record(&record, bank, offset, source, context)) {
-            record.payload = flash_bank(bank) + offset + FLASH_UNIT_BYTES;
-            *s = (store_t){record, record.generation, bank, offset + record_bytes(bytes)};
-            return true;
-        }
-        s->append_at = 0;
+    const contents_t found = read_banks();
+    const store_record_t record = {found.generation + 1u, run_id, next, bytes, NULL};
+    uint32_t append_at = s->append_at;
+    s->append_at = place_record(&found, append_at, &record, source, context);
+    if (s->append_at == 0 && append_at != 0) {
+        s->append_at = place_record(&found, 0, &record, source, context);
     }
-    return false;
+    return s->append_at != 0;
 }

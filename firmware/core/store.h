@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 typedef struct {
-    uint32_t generation; /* counts up by one a record; 0: there is none */
+    uint32_t generation; /* the newest has the highest */
     uint32_t run_id;
     uint32_t next;  /* samples applied in the run */
     uint32_t bytes; /* of the payload */
@@ -23,23 +23,20 @@ typedef struct {
 } store_record_t;
 
 typedef struct {
-    store_record_t newest;
-    uint32_t generation; /* the highest of all complete records, sealed or not */
-    uint32_t bank;      /* where the newest record is */
-    uint32_t append_at; /* offset behind it; 0: nothing may be appended */
+    uint32_t append_at; /* offset behind the newest record where this start wrote it, or 0 */
 } store_t;
 
 /* Copies `count` bytes of the payload from `offset`. */
 typedef void (*store_source_t)(const void *context, uint32_t offset, uint8_t *bytes, size_t count);
 
-/* Finds the newest complete record. */
-void store_init(store_t *s);
+/* Finds the newest complete record; false where there is none. */
+bool store_find(store_record_t *record);
 
 /* Largest payload that a record can hold. */
 uint32_t store_capacity(void);
 
-/* Writes a record; its generation is higher than that of all others. False where it does not fit or the
- * flash does not hold it; the newest record is then as before. */
+/* Writes a record. False where it does not fit or the
+ * flash does not hold it; the newest record is then as before. `s` is zero at the start. */
 bool store_save(store_t *s, uint32_t run_id, uint32_t next, uint32_t bytes, store_source_t source,
                 const void *context);
 

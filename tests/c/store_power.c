@@ -135,7 +135,7 @@ bool flash_program(uint32_t bank, uint32_t offset, const uint8_t *bytes, size_t 
 }
 
 /* Weak units read as one or the other from now on. */
-static void start(store_t *store)
+static void start(void)
 {
     for (uint32_t bank = 0; bank < FLASH_BANKS; bank++) {
         for (uint32_t at = 0; at < flash_bank_bytes(); at += flash.unit) {
@@ -148,7 +148,6 @@ static void start(store_t *store)
             }
         }
     }
-    store_init(store);
 }
 
 static uint8_t payload_byte(uint32_t save, uint32_t i)
@@ -165,21 +164,21 @@ static void source(const void *context, uint32_t offset, uint8_t *bytes, size_t 
 }
 
 /* The newest record is that of save `kept` or a later one up to `tried`, whole. */
-static void check(const store_t *store, uint32_t kept, uint32_t tried, uint32_t bytes)
+static void check(uint32_t kept, uint32_t tried, uint32_t bytes)
 {
-    const store_record_t *record = &store->newest;
-    const uint32_t save = record->generation == 0 ? 0 : record->next;
+    store_record_t record;
+    const uint32_t save = store_find(&record) ? record.next : 0;
     if (save < kept || save > tried) {
         fail("found save, wanted", save, kept);
     }
     if (save == 0) {
         return;
     }
-    if (record->run_id != RUN_ID || record->bytes != bytes) {
-        fail("found a record of run, bytes", record->run_id, record->bytes);
+    if (record.run_id != RUN_ID || record.bytes != bytes) {
+        fail("found a record of run, bytes", record.run_id, record.bytes);
     }
     for (uint32_t i = 0; i < bytes; i++) {
-        if (record->payload[i] != payload_byte(save, i)) {
+        if (record.payload[i] != payload_byte(save, i)) {
             fail("found a wrong byte of save, at", save, i);
         }
     }
@@ -208,21 +207,23 @@ static uint32_t campaign(uint32_t bytes, uint32_t saves)
     kept = 0;
     tried = 0;
     if (setjmp(flash.power) != 0) {
-        flash.cut = flash.losses < LOSSES_MAX ? flash.operations + 1u + draw() % (4u << draw() % 12u) : 0;
+        const uint64_t next = flash.operations + 1u + draw() % (4u << draw() % 12u);
+        flash.cut = flash.losses < LOSSES_MAX ? next : 0;
     }
-    start(&store);
-    check(&store, kept, tried, bytes);
+    store = (store_t){0};
+    start();
+    check(kept, tried, bytes);
     while (kept < saves) {
         tried = kept + 1u;
         if (!store_save(&store, RUN_ID, tried, bytes, source, &tried)) {
             break;
         }
         kept = tried;
-        check(&store, kept, tried, bytes);
+        check(kept, tried, bytes);
     }
     flash.cut = 0;
-    start(&store);
-    check(&store, kept, tried, bytes);
+    start();
+    check(kept, tried, bytes);
     return kept;
 }
 
