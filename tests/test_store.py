@@ -92,3 +92,29 @@ def test_wear_is_spread(power: Path) -> None:
 def test_worn_out_flash_keeps_the_newest_checkpoint_and_says_so(power: Path) -> None:
     result = run(power, Flash(1024, 4, 4), 1000, 10_000, 1, 0, 50)
     assert 200 < result["kept"] < 10_000
+
+
+
+
+@pytest.fixture(params=["nrf51", "stm32f1", "stm32f4"])
+def controller(request: pytest.FixtureRequest) -> Path:
+    """The store over a port's driver and a strict model of its flash controller."""
+    name = str(request.param)
+    ports = CORE.parent / "ports"
+    bus = CORE.parent.parent / "tests/c/bus"
+    files = [
+        bus / "model.c", bus / f"{name}.c", ports / name / "flash.c", ports / "cortexm/banks.c",
+        CORE / "store.c", CORE / "crc32.c",
+    ]  # fmt: skip
+    flags = ("-O1", "-include", str(bus / "bus.h"), f"-I{ports / 'cortexm'}")
+    return compile_program(f"controller_{name}", files, flags)
+
+
+@pytest.mark.parametrize(
+    ("how", "kept"), [("kept", "20 20"), ("protected", "3 3"), ("stuck", "3 3")]
+)
+def test_driver_obeys_its_flash_controller(controller: Path, how: str, kept: str) -> None:
+    done = subprocess.run(
+        [controller, how], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.stdout.strip() == kept
