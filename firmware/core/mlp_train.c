@@ -4,6 +4,7 @@
 #include "loss.h"
 #include "mlp_internal.h"
 #include "mlp_model.h"
+#include "vector.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -54,7 +55,11 @@ static bool take_features(const mlp_t *m, uint32_t b, const uint8_t *bytes)
             row[i] = (int16_t)bytes_u16(bytes + 2 * i);
         }
     } else {
+#ifdef VECTOR
+        vector_copy(mlp_row(m, layer, b), bytes, layer->inputs);
+#else
         memcpy(mlp_row(m, layer, b), bytes, layer->inputs);
+#endif
     }
     return true;
 }

@@ -2,6 +2,7 @@
 #include "mlp_internal.h"
 #include "protocol.h"
 #include "random.h"
+#include "vector.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -31,11 +32,15 @@ static int32_t update_exponent(const mlp_t *m, uint32_t l, int32_t unit, uint16_
 static int32_t sum_deltas(const mlp_t *m, const mlp_layer_t *layer, uint16_t count, uint32_t j)
 {
     const int16_t *half = mlp_delta(m, layer) + kernels_turned_index(mlp_quads(m), 0, j);
+#ifdef VECTOR
+    return vector_sum(half, 2u * kernels_quads(count));
+#else
     int32_t sum = 0;
     for (uint32_t b = 0; b < count; b += KERNELS_LANES, half += 8) {
         sum += half[0] + half[1] + half[4] + half[5];
     }
     return sum;
+#endif
 }
 
 /* Items 4 and 5: the biases; their unit is the accumulator's, `shift` = s + 2 eX below the
