@@ -3,6 +3,22 @@
 #include "mlp_internal.h"
 #include "vector.h"
 
+#ifdef VECTOR
+/* Range as below. */
+uint32_t mlp_scale_deltas(const mlp_t *m, uint32_t l, uint16_t count, int32_t exponent)
+{
+    const mlp_layer_t *layer = mlp_layer(m, l);
+    const uint32_t pairs = mlp_even(layer->outputs) / 2u;
+    uint32_t bound = 0;
+    for (uint32_t b = 0; b < count; b += KERNELS_LANES) {
+        bound += vector_scale(mlp_delta(m, layer) + 2u * b, 8u * mlp_quads(m), pairs,
+                              (const uint32_t *)(const void *)mlp_scale(m, l, b), count - b,
+                              m->lr_mantissa, exponent - m->lr_exponent,
+                              (1 << m->update_bits) - 1);
+    }
+    return bound;
+}
+#else
 /* What a lane's deltas are multiplied with, then shifted by; plain: by 1 .. 31 without a clamp. */
 typedef struct {
     int32_t factor;
@@ -10,17 +26,6 @@ typedef struct {
     bool plain;
 } delta_scale_t;
 
-#ifdef VECTOR
-static void scale_tiles(int16_t *tiles, uint32_t step, uint32_t pairs, const delta_scale_t *scale,
-                        int32_t limit)
-{
-    const int32_t factors[KERNELS_LANES] = {
-        scale[0].factor, scale[1].factor, scale[2].factor, scale[3].factor};
-    const int32_t shifts[KERNELS_LANES] = {
-        scale[0].shift, scale[1].shift, scale[2].shift, scale[3].shift};
-    vector_scale(tiles, step, pairs, factors, shifts, limit);
-}
-#else
 static int32_t scale_delta(int32_t delta, delta_scale_t scale, int32_t limit)
 {
     return fixed_scale(delta * scale.factor, scale.shift, limit);
@@ -53,14 +58,6 @@ static void scale_half(int16_t *half, uint32_t step, uint32_t pairs, const delta
     }
 }
 
-static void scale_tiles(int16_t *tiles, uint32_t step, uint32_t pairs, const delta_scale_t *scale,
-                        int32_t limit)
-{
-    scale_half(tiles, step, pairs, scale, limit);
-    scale_half(tiles + 4, step, pairs, scale + 2, limit);
-}
-#endif
-
 /* Item 2: d' = RS(d * lrm, E - (ed + elr), 2^dp - 1), in place, and tiles turned for
  * kernels_update(): 0 in lanes without a sample. Returns a bound of |sum_b d'|.
  * Range: |d * lrm| <= 2^30; the bound is at most batch * (2^dp - 1) <= 2^30. */
@@ -85,7 +82,10 @@ uint32_t mlp_scale_deltas(const mlp_t *m, uint32_t l, uint16_t count, int32_t ex
                     shift >= 1 && shift <= 31 && fixed_round(largest, shift) <= limit};
             }
         }
-        scale_tiles(mlp_delta(m, layer) + 8u * quad, step, pairs, scales, limit);
+        int16_t *tiles = mlp_delta(m, layer) + 8u * quad;
+        scale_half(tiles, step, pairs, scales, limit);
+        scale_half(tiles + 4, step, pairs, scales + 2, limit);
     }
     return bound;
 }
+#endif

@@ -49,6 +49,14 @@ static int32_t sum_deltas(const mlp_t *m, const mlp_layer_t *layer, uint16_t cou
 static void update_biases(mlp_t *m, const mlp_layer_t *layer, uint16_t count, int32_t shift)
 {
     int32_t *bias = mlp_bias(m, layer);
+#ifdef VECTOR
+    if (m->momentum == 0) {
+        m->counters.bsat +=
+            vector_biases(bias, layer->outputs, mlp_delta(m, layer), 8u * mlp_quads(m),
+                          2u * kernels_quads(count), shift, LIMIT_BIAS_MAX);
+        return;
+    }
+#endif
     for (uint32_t j = 0; j < layer->outputs; j++) {
         const int32_t gradient = sum_deltas(m, layer, count, j);
         int32_t moved = bias[j];

@@ -32,10 +32,17 @@ uint32_t vector_mantissas(const int32_t *at, uint32_t step, uint32_t pairs, uint
 /* Sum of the halves of `count` words, the first one and each second one after it. */
 int32_t vector_sum(const int16_t *halves, uint32_t count);
 
-/* RS(d * factor, shift, limit) of tiles, `step` halves apart, in place and turned. Factors and
- * shifts of the four lanes. |d * factor| <= 2^30. */
-void vector_scale(int16_t *tile, uint32_t step, uint32_t tiles, const int32_t *factor,
-                  const int32_t *shift, int32_t limit);
+/* RS(d * factor, exponent - ed, limit) of tiles, `step` halves apart, in place and turned; 0 in the
+ * lanes behind the first `lanes`. `scales`: ed and md of each lane as words, ed in the low half.
+ * Returns the sum over the lanes of the same of md. |d * factor| <= 2^30. */
+uint32_t vector_scale(int16_t *tile, uint32_t step, uint32_t tiles, const uint32_t *scales,
+                      uint32_t lanes, int32_t factor, int32_t exponent, int32_t limit);
+
+/* bias = clamp(bias - RS(sum, shift, limit), +-limit); sums are those of vector_sum() for the
+ * deltas of each output, `step` halves from a pair of outputs to the next. Returns how many values
+ * the clamp changed. */
+uint32_t vector_biases(int32_t *bias, uint32_t outputs, const int16_t *delta, uint32_t step,
+                       uint32_t count, int32_t shift, int32_t limit);
 
 /* exp2(-distance) of each logit to `top`, the largest: section 4. Returns the sum; `ex` may be
  * NULL, or z. */

@@ -127,30 +127,61 @@ static int32_t lane_shift(int32_t shift)
     return -fixed_clamp(shift, -31, 32);
 }
 
+static int32x4_t clamp(int32x4_t v, int32_t limit)
+{
+    return vmaxq_s32(vminq_s32(v, vdupq_n_s32(limit)), vdupq_n_s32(-limit));
+}
+
 /* A gather swaps the middle two of (lane, output) = (0, j), (0, j + 1), (1, j), (1, j + 1). A left
  * shift saturates and is clamped then, as RS does. */
-void vector_scale(int16_t *tile, uint32_t step, uint32_t tiles, const int32_t *factor,
-                  const int32_t *shift, int32_t limit)
+uint32_t vector_scale(int16_t *tile, uint32_t step, uint32_t tiles, const uint32_t *scales,
+                      uint32_t lanes, int32_t factor, int32_t exponent, int32_t limit)
 {
-    static const uint32_t turned[4] = {0, 2, 1, 3};
-    const int32_t low_factors[4] = {factor[0], factor[1], factor[0], factor[1]};
-    const int32_t high_factors[4] = {factor[2], factor[3], factor[2], factor[3]};
-    const int32_t first = lane_shift(shift[0]), second = lane_shift(shift[1]);
-    const int32_t third = lane_shift(shift[2]), fourth = lane_shift(shift[3]);
-    const int32_t low_shifts[4] = {first, second, first, second};
-    const int32_t high_shifts[4] = {third, fourth, third, fourth};
-    const uint32x4_t places = vld1q_u32(turned);
-    const int32x4_t low_f = vld1q_s32(low_factors), high_f = vld1q_s32(high_factors);
-    const int32x4_t low_s = vld1q_s32(low_shifts), high_s = vld1q_s32(high_shifts);
-    const int32x4_t top = vdupq_n_s32(limit), bottom = vdupq_n_s32(-limit);
+    static const uint32_t places[12] = {0, 2, 1, 3, 0, 1, 0, 1, 2, 3, 2, 3};
+    const mve_pred16_t valid = vctp32q(lanes);
+    const uint32x4_t turned = vld1q_u32(places);
+    const uint32x4_t low = vld1q_u32(places + 4), high = vld1q_u32(places + 8);
+    const uint32x4_t words = vldrwq_z_u32(scales, valid);
+    const int32x4_t delta_exponents = vmovlbq_s16(vreinterpretq_s16_u32(words));
+    const int32x4_t largest = vreinterpretq_s32_u32(vshrq_n_u32(words, 16));
+    const int32x4_t left = vsubq_n_s32(delta_exponents, exponent);
+    int32_t shifts[4], factors[4];
+    vst1q_s32(shifts, vmaxq_s32(vminq_s32(left, vdupq_n_s32(31)), vdupq_n_s32(-32)));
+    vst1q_s32(factors, vdupq_m_n_s32(vdupq_n_s32(0), factor, valid));
+    const int32x4_t low_f = vldrwq_gather_shifted_offset_s32(factors, low);
+    const int32x4_t low_s = vldrwq_gather_shifted_offset_s32(shifts, low);
+    const int32x4_t high_f = vldrwq_gather_shifted_offset_s32(factors, high);
+    const int32x4_t high_s = vldrwq_gather_shifted_offset_s32(shifts, high);
     for (; tiles > 0; tiles--, tile += step) {
-        int32x4_t a = vldrhq_gather_shifted_offset_s32(tile, places);
-        int32x4_t b = vldrhq_gather_shifted_offset_s32(tile + 4, places);
-        a = vqrshlq_s32(vmulq_s32(a, low_f), low_s);
-        b = vqrshlq_s32(vmulq_s32(b, high_f), high_s);
-        vstrhq_s32(tile, vmaxq_s32(vminq_s32(a, top), bottom));
-        vstrhq_s32(tile + 4, vmaxq_s32(vminq_s32(b, top), bottom));
+        const int32x4_t a = vldrhq_gather_shifted_offset_s32(tile, turned);
+        const int32x4_t b = vldrhq_gather_shifted_offset_s32(tile + 4, turned);
+        vstrhq_s32(tile, clamp(vqrshlq_s32(vmulq_s32(a, low_f), low_s), limit));
+        vstrhq_s32(tile + 4, clamp(vqrshlq_s32(vmulq_s32(b, high_f), high_s), limit));
     }
+    const int32x4_t bound =
+        clamp(vqrshlq_s32(vmulq_n_s32(largest, factor), vld1q_s32(shifts)), limit);
+    return (uint32_t)vaddvq_s32(bound);
+}
+
+uint32_t vector_biases(int32_t *bias, uint32_t outputs, const int16_t *delta, uint32_t step,
+                       uint32_t count, int32_t shift, int32_t limit)
+{
+    const int32_t left = lane_shift(shift);
+    int32x4_t changed = vdupq_n_s32(0);
+    for (uint32_t j = 0; j < outputs; j += 4u, bias += 4, delta += 2u * step) {
+        const mve_pred16_t valid = vctp32q(outputs - j);
+        int32_t sums[4];
+        sums[0] = vector_sum(delta, count);
+        sums[1] = vector_sum(delta + 2, count);
+        sums[2] = vector_sum(delta + step, count);
+        sums[3] = vector_sum(delta + step + 2, count);
+        const int32x4_t u = clamp(vqrshlq_n_s32(vld1q_s32(sums), left), limit);
+        const int32x4_t moved = vsubq_s32(vldrwq_z_s32(bias, valid), u);
+        const int32x4_t kept = clamp(moved, limit);
+        changed = vaddq_m_n_s32(changed, changed, 1, vcmpneq_m_s32(moved, kept, valid));
+        vstrwq_p_s32(bias, kept, valid);
+    }
+    return (uint32_t)vaddvq_s32(changed);
 }
 
 /* Range as in functions_exp2_q16(); a shift to the right by 32 and more gives 0, and so does one
