@@ -46,6 +46,10 @@ class Region(enum.IntEnum):
     STATE = 1
 
 
+NO_REGION: Final = 255
+"""No region has this number: READ of it only asks for an answer."""
+
+
 class Status(enum.IntEnum):
     """First byte of most answers. Every value but OK says why nothing was changed."""
 
