@@ -138,6 +138,7 @@ MUTANTS = (
     Mutant(TRAINING, "info.run_id != self._run_id or ", ""),
     Mutant(TRAINING, "info.next < self._checkpoint.position", "False"),
     Mutant(TRAINING, "        self._position = info.next\n", ""),
+    Mutant(TRAINING, "if position != self._position:", "if False:"),
     Mutant(TRAINING, "self._schedule.step_start(self._schedule.step_of(last) + 1)", "last + 1"),
 )  # fmt: skip
 
