@@ -31,9 +31,10 @@ static int32_t update_exponent(const mlp_t *m, uint32_t l, int32_t unit, uint16_
 static int32_t sum_deltas(const mlp_t *m, const mlp_layer_t *layer, uint16_t count, uint32_t j)
 {
     const int16_t *half = mlp_delta(m, layer) + kernels_turned_index(mlp_quads(m), 0, j);
+    const uint32_t next = KERNELS_TURNED ? 1u : 2u;
     int32_t sum = 0;
     for (uint32_t b = 0; b < count; b += KERNELS_LANES, half += 8) {
-        sum += half[0] + half[1] + half[4] + half[5];
+        sum += half[0] + half[next] + half[4] + half[4u + next];
     }
     return sum;
 }
