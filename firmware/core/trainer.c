@@ -4,6 +4,7 @@
 #include "crc32.h"
 #include "mlp_model.h"
 #include "port_config.h"
+#include "profile.h"
 #include "protocol.h"
 #include "reply.h"
 
@@ -150,6 +151,22 @@ static uint8_t check_read(const trainer_t *t, uint8_t region, uint32_t offset, u
     }
     return STATUS_OK;
 }
+
+#ifdef PROFILE
+static REPLY_FUNCTION void reply_profile(const trainer_t *t, uint32_t pos, uint16_t count)
+{
+    const uint8_t status = count == PROFILE_BYTES ? STATUS_OK : STATUS_BAD_OFFSET;
+    reply_t r;
+    reply_begin(&r, t->session, MSG_READ_ACK, pos);
+    reply_u8(&r, REGION_PROFILE);
+    reply_u8(&r, status);
+    reply_u32(&r, t->next);
+    if (status == STATUS_OK) {
+        reply_u32(&r, profile_read(pos));
+    }
+    reply_end(&r);
+}
+#endif
 
 static REPLY_FUNCTION void handle_read(const trainer_t *t, uint32_t pos,
                                        const uint8_t *payload)
@@ -355,6 +372,12 @@ bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, const uint8_t *pay
         handle_commit(t, payload);
         break;
     case MSG_READ:
+#ifdef PROFILE
+        if (payload[READ_AT_REGION] == REGION_PROFILE) {
+            reply_profile(t, pos, bytes_u16(payload + READ_AT_COUNT));
+            break;
+        }
+#endif
         handle_read(t, pos, payload);
         break;
     case MSG_DATA:
