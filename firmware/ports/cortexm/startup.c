@@ -59,7 +59,8 @@ static void paint_stack(void)
     }
 }
 
-void cortexm_reset(void)
+/* Nobody gets back the registers that it would keep. */
+__attribute__((noreturn)) void cortexm_reset(void)
 {
     paint_stack();
     const uint32_t *from = &data_load;
