@@ -4,6 +4,7 @@
 #include "loss.h"
 #include "mlp_internal.h"
 #include "mlp_model.h"
+#include "profile.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -141,17 +142,24 @@ void mlp_backward_layer(mlp_t *m, uint32_t l)
 /* One training step on the collected batch. */
 static void run_step(mlp_t *m)
 {
-    for (uint32_t l = 0; l + 1u < m->layer_count; l++) {
+    const uint32_t last = m->layer_count - 1u;
+    for (uint32_t l = 0; l < last; l++) {
+        profile_enter(PHASE_FORWARD, l);
         mlp_forward_layer(m, l);
     }
+    profile_enter(PHASE_LOSS, last);
     mlp_lose_batch(m);
-    for (uint32_t l = m->layer_count - 1u; l > 0; l--) {
+    for (uint32_t l = last; l > 0; l--) {
+        profile_enter(PHASE_BACKWARD, l);
         mlp_backward_layer(m, l);
     }
-    for (uint32_t l = 0; l < m->layer_count; l++) {
+    for (uint32_t l = 0; l <= last; l++) {
+        profile_enter(PHASE_UPDATE, l);
         mlp_update_layer(m, l, m->size);
     }
+    profile_enter(PHASE_END, 0);
     mlp_end_batch(m);
+    profile_leave();
     m->size = 0;
     m->collected = 0;
 }
@@ -179,7 +187,11 @@ int mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *target)
     if (m->size == 0) {
         return STATUS_BAD_SAMPLE;
     }
-    if (!take_features(m, m->collected, features) || !take_target(m, m->collected, target)) {
+    profile_enter(PHASE_PACK, 0);
+    const bool good =
+        take_features(m, m->collected, features) && take_target(m, m->collected, target);
+    profile_leave();
+    if (!good) {
         if (m->collected == 0) {
             m->size = 0;
         }

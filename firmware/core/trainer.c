@@ -4,6 +4,7 @@
 #include "crc32.h"
 #include "mlp_model.h"
 #include "port_config.h"
+#include "profile.h"
 #include "protocol.h"
 #include "reply.h"
 
@@ -170,6 +171,18 @@ static REPLY_FUNCTION void reply_read(const trainer_t *t, uint32_t pos, uint8_t 
     reply_bytes(&r, bytes, count);
     reply_end(&r);
 }
+
+#ifdef PROFILE
+static HANDLER void handle_profile(const trainer_t *t, uint32_t pos, uint8_t *payload)
+{
+    if (bytes_u16(payload + READ_AT_COUNT) == PROFILE_BYTES) {
+        bytes_put_u32(payload, profile_read(pos));
+        reply_read(t, pos, REGION_PROFILE, STATUS_OK, payload, PROFILE_BYTES);
+    } else {
+        reply_read(t, pos, REGION_PROFILE, STATUS_BAD_OFFSET, payload, 0);
+    }
+}
+#endif
 
 /* The bytes that were read take the place of the request. */
 static HANDLER void handle_read(const trainer_t *t, uint32_t pos, uint8_t *payload)
@@ -390,6 +403,12 @@ bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, uint8_t *payload, 
         handle_commit(t, payload);
         break;
     case MSG_READ:
+#ifdef PROFILE
+        if (payload[READ_AT_REGION] == REGION_PROFILE) {
+            handle_profile(t, pos, payload);
+            break;
+        }
+#endif
         handle_read(t, pos, payload);
         break;
     case MSG_DATA:
