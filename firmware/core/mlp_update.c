@@ -41,7 +41,8 @@ static int32_t sum_deltas(const mlp_t *m, const mlp_layer_t *layer, uint16_t cou
 /* Items 4 and 5: the biases; their unit is the accumulator's, `shift` = s + 2 eX below the
  * gradient's. Range: |sum of d'| <= 2^30 (section 2, budget 3); |Vb * mu| < 2^30; every other
  * term is at most 2^28. */
-static __attribute__((noinline)) void update_biases(mlp_t *m, const mlp_layer_t *layer, uint16_t count, int32_t shift)
+static __attribute__((noinline)) void update_biases(mlp_t *m, const mlp_layer_t *layer,
+                                                    uint16_t count, int32_t shift)
 {
     int32_t *bias = mlp_bias(m, layer);
     for (uint32_t j = 0; j < layer->outputs; j++) {
@@ -130,8 +131,8 @@ void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count)
     const int32_t exponent = update_exponent(m, l, unit, count);
     const int32_t shift = unit - exponent;
     const uint32_t bound = mlp_scale_deltas(m, l, count, exponent);
-    const bool saturated = update_weights(m, l, count, shift, bound);
     update_biases(m, layer, count, shift + 2 * row_exponent);
+    const bool saturated = update_weights(m, l, count, shift, bound);
     m->counters.wsat += saturated;
     if (saturated && (m->flags & MODEL_FLAG_WIDEN) &&
         *weight_exponent < LIMIT_WEIGHT_EXPONENT_MAX) {
