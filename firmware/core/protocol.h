@@ -5,7 +5,7 @@
 
 #define PROTOCOL_VERSION 1
 #define NUMERICS_VERSION 1
-#define PROTOCOL_SCHEMA 0x9a7c7c4cu
+#define PROTOCOL_SCHEMA 0xac7ad3b0u
 #define FRAME_HEADER_BYTES 6
 #define FRAME_TRAILER_BYTES 4
 
@@ -27,6 +27,16 @@
 
 #define REGION_MODEL 0
 #define REGION_STATE 1
+#define REGION_PROFILE 2
+
+#define PHASE_NONE 0
+#define PHASE_PACK 1
+#define PHASE_FORWARD 2
+#define PHASE_LOSS 3
+#define PHASE_BACKWARD 4
+#define PHASE_UPDATE 5
+#define PHASE_END 6
+#define PHASE_DIGEST 7
 
 #define STATUS_OK 0
 #define STATUS_CORRUPT 1
@@ -145,6 +155,9 @@
 
 #define NO_SESSION_AT_REASON 0
 #define NO_SESSION_BYTES 1
+
+#define PROFILE_AT_TICKS 0
+#define PROFILE_BYTES 4
 
 #define LIMIT_OUTPUTS_MAX 64
 #define LIMIT_BIAS_MAX 268435456
