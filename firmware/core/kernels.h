@@ -112,7 +112,8 @@ void kernels_backward(const kernels_layer_t *layer, const kernels_backward_t *ba
 
 typedef struct {
     const void *x;          /* rows of the batch, [count][inputs] */
-    const int16_t *delta;   /* turned tiles of d', |d'| <= 2^dp - 1; 0 in lanes without a sample */
+    int16_t *delta;         /* turned tiles of d', |d'| <= 2^dp - 1; 0 in lanes without a sample;
+                               may be rearranged */
     int16_t *velocity;      /* like the weights; NULL without momentum */
     void *work;             /* for packed rows */
     uint32_t work_bytes;    /* 8 bytes a sample and 80 at least, 16 a sample for up to 16 */

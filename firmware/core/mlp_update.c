@@ -123,8 +123,8 @@ void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count)
         .momentum = m->momentum,
         .velocity_bits = fraction_bits,
     };
-    const bool saturated = kernels_update(&kernels, &update, mlp_prng(m));
     update_biases(m, layer, count, shift + 2 * row_exponent);
+    const bool saturated = kernels_update(&kernels, &update, mlp_prng(m));
     m->counters.wsat += saturated;
     if (saturated && (m->flags & MODEL_FLAG_WIDEN) &&
         *weight_exponent < LIMIT_WEIGHT_EXPONENT_MAX) {

@@ -84,7 +84,7 @@ class Emulator:
         """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "memory"
-            self._execute("pmemsave", val=address, size=count, filename=str(path))
+            self._execute("memsave", val=address, size=count, filename=str(path))
             self._await("return")
             return path.read_bytes()
 
