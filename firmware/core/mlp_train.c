@@ -14,6 +14,26 @@ size_t mlp_feature_bytes(const mlp_t *m)
     return (size_t)layer->inputs * mlp_element_bytes(layer->format);
 }
 
+uint32_t mlp_element_size(const mlp_t *m)
+{
+    return mlp_element_bytes(mlp_layer(m, 0)->format);
+}
+
+uint32_t mlp_batch(const mlp_t *m)
+{
+    return m->batch;
+}
+
+uint32_t mlp_arena_bytes(const mlp_t *m)
+{
+    return m->work + m->work_bytes;
+}
+
+uint8_t *mlp_free_row(const mlp_t *m)
+{
+    return mlp_row(m, mlp_layer(m, 0), m->collected);
+}
+
 size_t mlp_target_bytes(const mlp_t *m)
 {
     switch (m->loss) {
@@ -48,13 +68,14 @@ static bool take_features(const mlp_t *m, uint32_t b, const uint8_t *bytes)
     if (!mlp_features_valid(m, bytes)) {
         return false;
     }
+    void *row = mlp_row(m, layer, b);
     if (layer->format == INPUT_I16) {
-        int16_t *row = mlp_row(m, layer, b);
+        int16_t *values = row;
         for (uint32_t i = 0; i < layer->inputs; i++) {
-            row[i] = (int16_t)bytes_u16(bytes + 2 * i);
+            values[i] = (int16_t)bytes_u16(bytes + 2 * i);
         }
-    } else {
-        memcpy(mlp_row(m, layer, b), bytes, layer->inputs);
+    } else if (row != bytes) {
+        memcpy(row, bytes, layer->inputs);
     }
     return true;
 }

@@ -2,17 +2,20 @@
 
 #include "bytes.h"
 #include "crc32.h"
+#include "dataset.h"
 #include "mlp_model.h"
 #include "port_config.h"
 #include "protocol.h"
 #include "reply.h"
+
+#include <string.h>
 
 /* State bytes fetched at a time: even. */
 #define CHUNK_BYTES 32u
 
 void trainer_init(trainer_t *t, void *arena, size_t arena_bytes)
 {
-    *t = (trainer_t){.arena = arena, .arena_bytes = arena_bytes};
+    *t = (trainer_t){.arena = arena, .arena_bytes = arena_bytes, .dataset = dataset_none};
 }
 
 static bool has_model(const trainer_t *t)
@@ -25,55 +28,77 @@ uint32_t trainer_digest(trainer_t *t)
     return has_model(t) ? mlp_digest(&t->mlp) : 0;
 }
 
-REPLY_FUNCTION void trainer_acknowledge(trainer_t *t, uint8_t status)
+void trainer_acknowledge(trainer_t *t, uint8_t status)
 {
-    reply_t r;
     const mlp_counters_t *counters = mlp_counters(&t->mlp);
-    reply_begin(&r, t->session, MSG_DATA_ACK, t->next);
-    reply_u8(&r, status);
-    reply_u32(&r, mlp_step_count(&t->mlp));
-    reply_u32(&r, trainer_digest(t));
-    reply_u32(&r, (uint32_t)counters->loss_sum);
-    reply_u32(&r, (uint32_t)(counters->loss_sum >> 32));
-    reply_u32(&r, counters->correct);
-    reply_u32(&r, counters->wsat);
-    reply_u32(&r, counters->asat);
-    reply_u32(&r, counters->bsat);
-    reply_end(&r);
+    uint8_t answer[DATA_ACK_BYTES];
+    answer[DATA_ACK_AT_STATUS] = status;
+    bytes_put_u32(answer + DATA_ACK_AT_STEP, mlp_step_count(&t->mlp));
+    bytes_put_u32(answer + DATA_ACK_AT_DIGEST, trainer_digest(t));
+    bytes_put_u32(answer + DATA_ACK_AT_LOSS_SUM, (uint32_t)counters->loss_sum);
+    bytes_put_u32(answer + DATA_ACK_AT_LOSS_SUM + 4, (uint32_t)(counters->loss_sum >> 32));
+    bytes_put_u32(answer + DATA_ACK_AT_CORRECT, counters->correct);
+    bytes_put_u32(answer + DATA_ACK_AT_WSAT, counters->wsat);
+    bytes_put_u32(answer + DATA_ACK_AT_ASAT, counters->asat);
+    bytes_put_u32(answer + DATA_ACK_AT_BSAT, counters->bsat);
+    reply_frame(t->session, MSG_DATA_ACK, t->next, answer, sizeof answer);
+}
+
+/* The head comes whole: it says how long the region is. */
+static int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *bytes, size_t count,
+                        uint32_t *detail)
+{
+    const uint32_t start = mlp_arena_bytes(&t->mlp);
+    uint8_t *region = (uint8_t *)t->arena + start;
+    const uint8_t *head = bytes;
+    if (offset != 0) {
+        head = t->dataset;
+        if (offset < DATASET_BYTES || head == dataset_none) {
+            return STATUS_BAD_OFFSET;
+        }
+    } else if (count < DATASET_BYTES || bytes[DATASET_AT_BITS] > 8) {
+        return STATUS_BAD_MESSAGE;
+    }
+    const uint32_t size = dataset_bytes(head, &t->mlp);
+    *detail = start + size;
+    if (*detail > t->arena_bytes) {
+        return STATUS_NO_MEMORY;
+    }
+    if (offset > size || count > size - offset) {
+        return STATUS_BAD_OFFSET;
+    }
+    t->dataset = region;
+    memcpy(region + offset, bytes, count);
+    return STATUS_OK;
 }
 
 static int load_region(trainer_t *t, uint8_t region, uint32_t offset, const uint8_t *bytes,
                        size_t count, uint32_t *detail)
 {
-    switch (region) {
-    case REGION_MODEL:
-        return offset != 0 ? STATUS_BAD_OFFSET
-                           : mlp_configure(&t->mlp, bytes, count, t->arena, t->arena_bytes, detail);
-    case REGION_STATE:
-        return has_model(t) ? mlp_state_write(&t->mlp, offset, bytes, count) : STATUS_BAD_OFFSET;
-    default:
+    if (region > REGION_DATASET) {
         return STATUS_BAD_MESSAGE;
     }
-}
-
-static REPLY_FUNCTION void reply_load(const trainer_t *t, uint32_t pos, uint8_t region,
-                                      uint8_t status, uint32_t detail)
-{
-    reply_t r;
-    reply_begin(&r, t->session, MSG_LOAD_ACK, pos);
-    reply_u8(&r, region);
-    reply_u8(&r, status);
-    reply_u32(&r, detail);
-    reply_end(&r);
+    if (region == REGION_MODEL && offset == 0) {
+        t->dataset = dataset_none;
+        return mlp_configure(&t->mlp, bytes, count, t->arena, t->arena_bytes, detail);
+    }
+    if (region == REGION_MODEL || !has_model(t)) {
+        return STATUS_BAD_OFFSET;
+    }
+    return region == REGION_STATE ? mlp_state_write(&t->mlp, offset, bytes, count)
+                                  : load_dataset(t, offset, bytes, count, detail);
 }
 
 static void handle_load(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
+    uint8_t answer[LOAD_ACK_BYTES] = {payload[0]};
     uint32_t detail = 0;
     t->run_id = 0;
     t->missing = 0;
     const int status = load_region(t, payload[0], pos, payload + 1, count - 1, &detail);
-    reply_load(t, pos, payload[0], (uint8_t)status, status == STATUS_OK ? 0 : detail);
+    answer[LOAD_ACK_AT_STATUS] = (uint8_t)status;
+    bytes_put_u32(answer + LOAD_ACK_AT_DETAIL, status == STATUS_OK ? 0 : detail);
+    reply_frame(t->session, MSG_LOAD_ACK, pos, answer, sizeof answer);
 }
 
 /* Copies bytes of a region; they lie inside it. */
@@ -113,7 +138,10 @@ static uint8_t commit(trainer_t *t, const uint8_t *payload)
     if (run_id == t->run_id) {
         return STATUS_OK;
     }
-    const uint32_t crc = region_crc(t, REGION_STATE, region_crc(t, REGION_MODEL, 0));
+    uint32_t crc = region_crc(t, REGION_STATE, region_crc(t, REGION_MODEL, 0));
+    if (t->dataset != dataset_none) {
+        crc = crc32_update(crc, t->dataset, dataset_bytes(t->dataset, &t->mlp));
+    }
     if (!has_model(t) || crc != bytes_u32(payload + COMMIT_AT_CRC) ||
         mlp_start(&t->mlp) != STATUS_OK) {
         return STATUS_BAD_STATE;
@@ -124,17 +152,10 @@ static uint8_t commit(trainer_t *t, const uint8_t *payload)
     return STATUS_OK;
 }
 
-static REPLY_FUNCTION void reply_commit(const trainer_t *t, uint8_t status)
-{
-    reply_t r;
-    reply_begin(&r, t->session, MSG_COMMIT_ACK, t->next);
-    reply_u8(&r, status);
-    reply_end(&r);
-}
-
 static void handle_commit(trainer_t *t, const uint8_t *payload)
 {
-    reply_commit(t, commit(t, payload));
+    const uint8_t status = commit(t, payload);
+    reply_frame(t->session, MSG_COMMIT_ACK, t->next, &status, sizeof status);
 }
 
 static uint8_t check_read(const trainer_t *t, uint8_t region, uint32_t offset, uint32_t count)
@@ -157,10 +178,10 @@ static REPLY_FUNCTION void handle_read(const trainer_t *t, uint32_t pos,
     const uint8_t region = payload[READ_AT_REGION];
     const uint8_t status = check_read(t, region, pos, bytes_u16(payload + READ_AT_COUNT));
     uint32_t left = status == STATUS_OK ? bytes_u16(payload + READ_AT_COUNT) : 0;
+    const uint8_t head[2] = {region, status};
     reply_t r;
     reply_begin(&r, t->session, MSG_READ_ACK, pos);
-    reply_u8(&r, region);
-    reply_u8(&r, status);
+    reply_bytes(&r, head, sizeof head);
     reply_u32(&r, t->next);
     for (uint32_t offset = pos; left > 0; offset += CHUNK_BYTES) {
         uint8_t chunk[CHUNK_BYTES];
@@ -172,17 +193,11 @@ static REPLY_FUNCTION void handle_read(const trainer_t *t, uint32_t pos,
     reply_end(&r);
 }
 
-/* Bytes of one sample on the wire. */
-static size_t sample_bytes(const trainer_t *t)
-{
-    return mlp_feature_bytes(&t->mlp) + mlp_target_bytes(&t->mlp);
-}
-
 /* True if the payload is a whole number of samples, a header before the first of every batch. A
  * batch of size 0 ends the walk: applying will stop there. */
-static bool is_data_whole(const trainer_t *t, const uint8_t *payload, size_t count)
+static bool is_data_whole(const trainer_t *t, size_t sample, const uint8_t *payload,
+                          size_t count)
 {
-    const size_t sample = sample_bytes(t);
     uint16_t missing = t->missing;
     while (count > 0) {
         const size_t header = missing == 0 ? BATCH_BYTES : 0;
@@ -202,24 +217,21 @@ static bool is_data_whole(const trainer_t *t, const uint8_t *payload, size_t cou
     return true;
 }
 
-static int apply_sample(trainer_t *t, const uint8_t **at)
+static int begin_batch(trainer_t *t, uint16_t size, uint16_t lr_mantissa, int8_t lr_exponent)
 {
-    const uint8_t *p = *at;
-    if (t->missing == 0) {
-        const uint16_t size = bytes_u16(p + BATCH_AT_SIZE);
-        const int status = mlp_begin_batch(&t->mlp, size, bytes_u16(p + BATCH_AT_LR_MANTISSA),
-                                           (int8_t)p[BATCH_AT_LR_EXPONENT]);
-        if (status != STATUS_OK) {
-            return status;
-        }
+    const int status = mlp_begin_batch(&t->mlp, size, lr_mantissa, lr_exponent);
+    if (status == STATUS_OK) {
         t->missing = size;
-        p += BATCH_BYTES;
     }
-    const int status = mlp_put_sample(&t->mlp, p, p + mlp_feature_bytes(&t->mlp));
+    return status;
+}
+
+static int apply_sample(trainer_t *t, const uint8_t *sample)
+{
+    const int status = dataset_put(t->dataset, &t->mlp, sample);
     if (status == STATUS_OK) {
         t->missing--;
         t->next++;
-        *at = p + sample_bytes(t);
     } else if (!mlp_batch_open(&t->mlp)) {
         t->missing = 0; /* a refused first sample takes its announcement with it */
     }
@@ -228,15 +240,68 @@ static int apply_sample(trainer_t *t, const uint8_t **at)
 
 static void handle_data(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
+    const size_t sample = dataset_sample_bytes(t->dataset, &t->mlp);
+    const uint8_t *end = payload + count;
     int status = STATUS_OK;
-    if (pos == t->next) {
-        const uint8_t *end = payload + count;
-        status = is_data_whole(t, payload, count) ? STATUS_OK : STATUS_BAD_MESSAGE;
-        while (status == STATUS_OK && payload < end) {
-            status = apply_sample(t, &payload);
+    if (pos != t->next) {
+        end = payload;
+    } else if (!is_data_whole(t, sample, payload, count)) {
+        status = STATUS_BAD_MESSAGE;
+    }
+    while (status == STATUS_OK && payload < end) {
+        if (t->missing == 0) {
+            status = begin_batch(t, bytes_u16(payload + BATCH_AT_SIZE),
+                                 bytes_u16(payload + BATCH_AT_LR_MANTISSA),
+                                 (int8_t)payload[BATCH_AT_LR_EXPONENT]);
+            payload += BATCH_BYTES;
+        } else {
+            status = apply_sample(t, payload);
+            payload += sample;
         }
     }
     trainer_acknowledge(t, (uint8_t)status);
+}
+
+/* Trains the sample that the run visits at `next`. An epoch's last batch may be short. */
+static int apply_cached(trainer_t *t)
+{
+    const uint32_t samples = bytes_u32(t->dataset + DATASET_AT_SAMPLES);
+    const uint32_t place = t->next % samples;
+    int status = STATUS_OK;
+    if (t->missing == 0) {
+        const uint32_t left = samples - place, batch = mlp_batch(&t->mlp);
+        status = begin_batch(t, (uint16_t)(left < batch ? left : batch), t->lr_mantissa,
+                             t->lr_exponent);
+    }
+    return status == STATUS_OK
+               ? apply_sample(t, dataset_at(t->dataset, &t->mlp, t->next / samples, place))
+               : status;
+}
+
+bool trainer_work(trainer_t *t)
+{
+    if (t->next >= t->end) {
+        return false;
+    }
+    const int status = apply_cached(t);
+    if (status != STATUS_OK) {
+        t->end = 0;
+    }
+    if (t->next >= t->end) {
+        trainer_acknowledge(t, (uint8_t)status);
+    }
+    return true;
+}
+
+static void handle_train_to(trainer_t *t, uint32_t pos, const uint8_t *payload)
+{
+    const bool cached = bytes_u32(t->dataset + DATASET_AT_SAMPLES) != 0;
+    if (cached && pos <= t->next) {
+        t->end = bytes_u32(payload + TRAIN_TO_AT_END);
+        t->lr_mantissa = bytes_u16(payload + TRAIN_TO_AT_LR_MANTISSA);
+        t->lr_exponent = (int8_t)payload[TRAIN_TO_AT_LR_EXPONENT];
+    }
+    trainer_acknowledge(t, cached ? STATUS_OK : STATUS_BAD_MESSAGE);
 }
 
 static uint32_t add_saturating(uint32_t a, uint32_t b)
@@ -244,40 +309,28 @@ static uint32_t add_saturating(uint32_t a, uint32_t b)
     return a > UINT32_MAX - b ? UINT32_MAX : a + b;
 }
 
-typedef struct {
-    uint8_t status;
-    uint16_t count, correct;
-    uint32_t loss;
-} evaluation_t;
-
-static REPLY_FUNCTION void reply_evaluation(const trainer_t *t, uint32_t pos,
-                                            const evaluation_t *result)
-{
-    reply_t r;
-    reply_begin(&r, t->session, MSG_EVAL_ACK, pos);
-    reply_u8(&r, result->status);
-    reply_u16(&r, result->count);
-    reply_u16(&r, result->correct);
-    reply_u32(&r, result->loss);
-    reply_end(&r);
-}
-
 static void handle_eval(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
-    const size_t sample = sample_bytes(t);
-    evaluation_t sum = {.status = count % sample == 0 ? STATUS_OK : STATUS_BAD_MESSAGE};
-    while (sum.status == STATUS_OK && sum.count < count / sample) {
+    const size_t sample = mlp_feature_bytes(&t->mlp) + mlp_target_bytes(&t->mlp);
+    const uint8_t *end = payload + count;
+    int status = count % sample == 0 ? STATUS_OK : STATUS_BAD_MESSAGE;
+    uint32_t done = 0, correct = 0, loss = 0;
+    while (status == STATUS_OK && payload < end) {
         mlp_result_t result;
-        const uint8_t *features = payload + sum.count * sample;
-        sum.status =
-            (uint8_t)mlp_infer(&t->mlp, features, features + mlp_feature_bytes(&t->mlp), &result);
-        if (sum.status == STATUS_OK) {
-            sum.count++;
-            sum.correct = (uint16_t)(sum.correct + result.correct);
-            sum.loss = add_saturating(sum.loss, result.loss);
+        status = mlp_infer(&t->mlp, payload, payload + mlp_feature_bytes(&t->mlp), &result);
+        if (status == STATUS_OK) {
+            done++;
+            correct += result.correct;
+            loss = add_saturating(loss, result.loss);
+            payload += sample;
         }
     }
-    reply_evaluation(t, pos, &sum);
+    uint8_t answer[EVAL_ACK_BYTES];
+    answer[EVAL_ACK_AT_STATUS] = (uint8_t)status;
+    bytes_put_u16(answer + EVAL_ACK_AT_COUNT, (uint16_t)done);
+    bytes_put_u16(answer + EVAL_ACK_AT_CORRECT, (uint16_t)correct);
+    bytes_put_u32(answer + EVAL_ACK_AT_LOSS, loss);
+    reply_frame(t->session, MSG_EVAL_ACK, pos, answer, sizeof answer);
 }
 
 /* Infers one sample and sends its predictions and logits. */
@@ -312,40 +365,33 @@ static REPLY_FUNCTION void handle_infer(trainer_t *t, uint32_t pos, const uint8_
         }
         status = good == samples ? STATUS_OK : STATUS_BAD_SAMPLE;
     }
+    const uint8_t head[INFER_ACK_BYTES] = {status, (uint8_t)good, (uint8_t)(good >> 8)};
     reply_t r;
     reply_begin(&r, t->session, MSG_INFER_ACK, pos);
-    reply_u8(&r, status);
-    reply_u16(&r, (uint16_t)good);
+    reply_bytes(&r, head, sizeof head);
     for (uint32_t i = 0; i < good; i++) {
         reply_inference(t, &r, payload + i * sample);
     }
     reply_end(&r);
 }
 
-static bool is_length_valid(uint8_t type, size_t count)
-{
-    switch (type) {
-    case MSG_LOAD:
-        return count >= 1;
-    case MSG_COMMIT:
-        return count == COMMIT_BYTES;
-    case MSG_READ:
-        return count == READ_BYTES;
-    default:
-        return true;
-    }
-}
+/* Payload bytes of the messages that have a fixed length. */
+static const uint8_t lengths[] = {
+    [MSG_COMMIT] = COMMIT_BYTES,
+    [MSG_READ] = READ_BYTES,
+    [MSG_TRAIN_TO] = TRAIN_TO_BYTES,
+};
 
 bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, const uint8_t *payload,
                     size_t count)
 {
-    const bool needs_run = type == MSG_DATA || type == MSG_EVAL || type == MSG_INFER;
+    const bool needs_run = type >= MSG_DATA && type <= MSG_TRAIN_TO;
     if (needs_run && t->run_id == 0) {
         return false;
     }
-    if (!is_length_valid(type, count)) {
-        trainer_acknowledge(t, STATUS_BAD_MESSAGE);
-        return true;
+    t->end = 0;
+    if (type >= sizeof lengths || (lengths[type] != 0 && lengths[type] != count)) {
+        type = 0;
     }
     switch (type) {
     case MSG_LOAD:
@@ -359,6 +405,9 @@ bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, const uint8_t *pay
         break;
     case MSG_DATA:
         handle_data(t, pos, payload, count);
+        break;
+    case MSG_TRAIN_TO:
+        handle_train_to(t, pos, payload);
         break;
     case MSG_EVAL:
         handle_eval(t, pos, payload, count);

@@ -14,8 +14,12 @@ typedef struct {
     size_t arena_bytes;
     uint32_t run_id;  /* 0: no run */
     uint32_t next;    /* position of the sample that is wanted next */
+    uint32_t end;     /* the position that TRAIN_TO asked for; up to `next`: none */
+    const uint8_t *dataset; /* head of the loaded DATASET, or dataset_none */
+    uint16_t lr_mantissa; /* of TRAIN_TO */
     uint16_t missing; /* samples of the announced batch that have not come */
     uint8_t session;  /* goes into every answer; 0: none since the start */
+    int8_t lr_exponent; /* of TRAIN_TO */
 } trainer_t;
 
 /* `payload_max` of HELLO_ACK is LINK_PAYLOAD_MAX of the port's port_config.h. */
@@ -25,6 +29,10 @@ void trainer_init(trainer_t *t, void *arena, size_t arena_bytes);
  * the message needs a run and there is none. */
 bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, const uint8_t *payload,
                     size_t count);
+
+/* Trains one sample of those that TRAIN_TO asked for; sends DATA_ACK after the last. Returns false
+ * if there is none. */
+bool trainer_work(trainer_t *t);
 
 /* Sends DATA_ACK. */
 void trainer_acknowledge(trainer_t *t, uint8_t status);
