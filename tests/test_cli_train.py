@@ -277,7 +277,8 @@ def test_reset_of_the_device_is_told_and_changes_no_bit(monkeypatch: pytest.Monk
     whole = json.loads(fixgrad("train", run, *SIM, "--out", "whole", "--json").stdout)
     break_at(monkeypatch, 5, press_reset)
     result = fixgrad("train", run, *SIM, "--out", "out", "--json")
-    assert "the device had lost the session; going on where it stands, sample " in result.stderr
+    told = "the device had lost the session; going on where the board stands, sample "
+    assert told in result.stderr
     assert json.loads(result.stdout)["digest"] == whole["digest"]
 
 
@@ -293,7 +294,7 @@ def test_vanished_port_is_waited_for_and_changes_no_bit(monkeypatch: pytest.Monk
     break_at(monkeypatch, 5, end_process)
     result = fixgrad("train", run, *SIM, "--out", "out", "--json")
     assert "vanished" in result.stderr and "waiting for it" in result.stderr
-    assert "going on from the last checkpoint, sample 0" in result.stderr
+    assert "back on sim://; going on from the last checkpoint, sample 0" in result.stderr
     assert json.loads(result.stdout)["digest"] == whole["digest"]
 
 

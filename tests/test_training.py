@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from fixgrad import training
 from fixgrad.device import Device, Progress
 from fixgrad.digest import state_digest
 from fixgrad.errors import LinkError, PortError
@@ -12,10 +13,12 @@ from fixgrad.training import (
     RESTORES_MAX,
     Advanced,
     Checkpoint,
+    Continued,
     EpochDone,
     Event,
     Patience,
     Recovered,
+    Saved,
     Stopped,
     Tally,
     Waiting,
@@ -134,6 +137,42 @@ def test_a_board_that_resets_again_and_again_is_given_up(port: Serial, samples: 
     assert sum(isinstance(e, Recovered) for e in seen) == RESTORES_MAX
 
 
+def test_a_board_reset_more_often_than_epochs_end_reaches_the_end(
+    port: Serial, samples: Samples, undisturbed: EpochDone
+) -> None:
+    """Every reset comes 1,000 samples after the one before; an epoch has 8,001."""
+    due = iter(range(1000, EPOCHS * SAMPLES, 1000))
+    next_reset = next(due)
+
+    def is_due(progress: Progress) -> bool:
+        nonlocal next_reset
+        if progress.next < next_reset:
+            return False
+        next_reset = next(due, EPOCHS * SAMPLES + 1)
+        return True
+
+    events = list(start(Disturbed(port, is_due), samples, beginning()))  # type: ignore[arg-type]
+    restored = [e.position for e in events if isinstance(e, Recovered)]
+    assert len(restored) >= 20
+    assert any(position % SAMPLES for position in restored)
+    assert_equal(final(events), undisturbed)
+
+
+def test_a_checkpoint_inside_an_epoch_continues_to_the_same_state_and_tally(
+    port: Serial, samples: Samples, undisturbed: EpochDone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "SPACING_BYTES_MIN", 20_000)
+    saved = next(
+        e for e in start(Device(port, "sim"), samples, beginning()) if isinstance(e, Saved)
+    ).checkpoint
+    assert 0 < saved.position < SAMPLES
+    assert saved.position == SCHEDULE.step_start(saved.state.step)
+    with Serial("sim://", timeout=0.02) as another:
+        resumed = list(start(Device(another, "sim"), samples, saved))
+    assert resumed[0] == Continued(saved.position, restored=True)
+    assert_equal(final(resumed), undisturbed)
+
+
 def test_a_run_that_the_board_still_holds_is_continued_there(
     port: Serial, samples: Samples, undisturbed: EpochDone
 ) -> None:
@@ -144,6 +183,7 @@ def test_a_run_that_the_board_still_holds_is_continued_there(
     events = list(start(Device(port, "sim"), samples, beginning(), adopt=True))
     positions = [e.position for e in events if isinstance(e, Advanced)]
     assert min(positions) > SAMPLES + 1
+    assert isinstance(events[0], Continued) and not events[0].restored
     done = final(events)
     assert state_digest(done.checkpoint.state) == state_digest(undisturbed.checkpoint.state)
 
@@ -197,7 +237,7 @@ def test_a_vanished_port_is_waited_for_and_the_run_goes_on(
     told = [e for e in events if isinstance(e, Waiting | Recovered)]
     assert [type(e) for e in told] == [Waiting, Recovered]
     assert "vanished" in told[0].reason
-    assert told[1] == Recovered(SAMPLES, restored=True)
+    assert told[1] == Recovered(told[1].position, restored=True, url="sim2")
     assert_equal(final(events), undisturbed)
 
 

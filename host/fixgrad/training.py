@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from fixgrad.device import Device, Evaluation, Progress
 from fixgrad.errors import LinkError, PortError
-from fixgrad.model import ModelConfig, State
+from fixgrad.model import ModelConfig, State, state_bytes
 from fixgrad.protocol import Loss
 from fixgrad.session import NoAnswerError, SessionLostError
 from fixgrad.stopping import Course, Monitor, loss_unit
@@ -18,6 +18,12 @@ _MASK32 = 0xFFFFFFFF
 
 RESTORES_MAX = 20
 """Restores from one checkpoint after which the device is given up: it resets again and again."""
+
+SPACING_STATES = 32
+"""Inside an epoch a checkpoint follows so many times its own bytes of samples: 3 % of the link."""
+
+SPACING_BYTES_MIN = 1 << 16
+"""Bytes of samples between two checkpoints at least: each also empties the window once."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,24 @@ class Advanced:
 
 
 @dataclass(frozen=True)
+class Continued:
+    """Training begins at a `position` behind the start of the run.
+
+    `restored`: the checkpoint was loaded; else the device still held the run.
+    """
+
+    position: int
+    restored: bool
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A step inside an epoch is complete; `checkpoint` continues after it."""
+
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True)
 class EpochDone:
     """An epoch (counted from 1) is complete; `checkpoint` continues after it.
 
@@ -136,10 +160,15 @@ class Ended:
 
 @dataclass(frozen=True)
 class Recovered:
-    """The device had lost the session; training goes on from `position`."""
+    """The device had lost the session; training goes on from `position`.
+
+    `restored`: the checkpoint was loaded; else the device still held the run. `url`: the port
+    where a device that was away came back; else empty.
+    """
 
     position: int
     restored: bool
+    url: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,7 +185,7 @@ class Stopped:
     checkpoint: Checkpoint
 
 
-Event = Advanced | EpochDone | Ended | Recovered | Stopped | Waiting
+Event = Advanced | Continued | EpochDone | Ended | Recovered | Saved | Stopped | Waiting
 
 
 def train(
@@ -228,21 +257,27 @@ class _Trainer:
         self._tally = checkpoint.tally
         self._baseline: Progress | None = None
         self._losses = 0
+        spacing_bytes = max(SPACING_STATES * state_bytes(config), SPACING_BYTES_MIN)
+        self._spacing_max = -(-spacing_bytes // self._wire.shape[1])
+        self._spacing = self._spacing_max
 
     def run(self, adopt: bool) -> Iterator[Event]:
-        self._recover(adopt)
+        restored = self._recover(adopt)
+        if 0 < self._position < self._end and not self._checkpoint.course.ended:
+            yield Continued(self._position, restored)
         size = self._schedule.samples
         stream, course = self._stream(), self._checkpoint.course
         while self._checkpoint.position < self._end and not self._checkpoint.course.ended:
             if self._checkpoint.course != course:
                 stream, course = self._stream(), self._checkpoint.course
             epoch = max(self._checkpoint.position, self._position - 1) // size
+            stop = self._next_stop((epoch + 1) * size)
             evaluation = None
             try:
                 for progress in self._device.train(
                     stream,
                     self._position,
-                    (epoch + 1) * size,
+                    stop,
                     should_stop=self._should_stop,
                 ):
                     self._count(progress)
@@ -253,6 +288,7 @@ class _Trainer:
                     evaluation = self._device.evaluate(self._monitored)
             except SessionLostError as error:
                 self._note_loss(error)
+                self._narrow()
                 restored = self._recover(adopt=True)
                 yield Recovered(self._position, restored)
                 continue
@@ -260,19 +296,34 @@ class _Trainer:
                 if self._patience is None:
                     raise
                 yield Waiting(str(error))
+                self._narrow()
                 restored = self._reconnect(self._patience, error)
-                yield Recovered(self._position, restored)
+                yield Recovered(self._position, restored, self._device.url)
                 continue
             tally = self._tally
             if complete:
                 self._tally = Tally()
             self._losses = 0
+            self._spacing = min(2 * self._spacing, self._spacing_max)
             self._checkpoint = self._decided(state, epoch + 1, evaluation)
-            if not complete:
+            if complete:
+                yield EpochDone(epoch + 1, tally, self._checkpoint, evaluation)
+            elif self._position < stop:
                 yield Stopped(self._checkpoint)
                 return
-            yield EpochDone(epoch + 1, tally, self._checkpoint, evaluation)
+            else:
+                yield Saved(self._checkpoint)
         yield from self._ended()
+
+    def _next_stop(self, epoch_end: int) -> int:
+        """Return where the next checkpoint is due: at the end of a step."""
+        last = min(self._position + self._spacing, epoch_end) - 1
+        return self._schedule.step_start(self._schedule.step_of(last) + 1)
+
+    def _narrow(self) -> None:
+        """Make the next checkpoint due before the device is likely to be lost again."""
+        reached = self._position - self._checkpoint.position
+        self._spacing = max(1, min(self._spacing, reached // 2))
 
     def _stream(self) -> SampleStream:
         """Return the run with the learning rates that its course leads to."""

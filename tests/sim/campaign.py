@@ -30,7 +30,7 @@ from fixgrad.errors import LinkError  # noqa: E402
 from fixgrad.framing import encode_frame  # noqa: E402
 from fixgrad.protocol import Message  # noqa: E402
 from fixgrad.session import SessionLostError  # noqa: E402
-from fixgrad.training import Checkpoint, EpochDone, Tally  # noqa: E402
+from fixgrad.training import Checkpoint, EpochDone, Saved, Tally  # noqa: E402
 from line import Faults, HostKilledError, Line  # noqa: E402
 from scenarios import CONFIGS, EPOCHS, RUN_ID, SAMPLES, Scenario, scenario  # noqa: E402
 from simulated_device import SimulatedDevice  # noqa: E402
@@ -125,13 +125,15 @@ class Host:
             device, run.config, RUN_ID, run.samples, run.schedule, self.disk, adopt=self.adopt
         )
         for event in events:
-            if not isinstance(event, EpochDone):
+            if not isinstance(event, EpochDone | Saved):
                 continue
             point = event.checkpoint
-            if point.position != event.epoch * run.schedule.samples:
+            if isinstance(event, Saved):
+                self.totals.add(checkpoints_inside_epochs=1)
+            elif point.position != event.epoch * run.schedule.samples:
                 raise ViolationError(f"epoch {event.epoch} ends at position {point.position}")
             if point.state.encode() != run.state_at(point.position):
-                raise ViolationError(f"the state read after epoch {event.epoch} is wrong")
+                raise ViolationError(f"the state read at position {point.position} is wrong")
             self.disk = point
 
     def _count(self, device: Device) -> None:
@@ -190,9 +192,9 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
     line.forward = Faults(rng, rates, lambda: rng.choice(old))
     line.backward = Faults(rng, {k: r for k, r in random_rates(rng).items() if k != "stale"})
     if rng.random() < 0.4:
-        # Between two resets a load and an epoch must have room, or no run can end.
-        epoch_bytes = run.expectation.states.shape[1] + run.samples_bytes
-        line.reset_rate = min(10 ** rng.uniform(-4.5, -3.3), 1 / epoch_bytes / 2)
+        # Between two resets a load and a batch must have room, or no run can end.
+        batch_bytes = run.expectation.states.shape[1] + run.samples_bytes // 4
+        line.reset_rate = min(10 ** rng.uniform(-4.5, -3.0), 1 / batch_bytes / 2)
     if rng.random() < 0.4:
         line.kill_rate = 10 ** rng.uniform(-3.5, -1.8)
     occupied_overflow = line.overflow

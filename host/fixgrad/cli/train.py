@@ -33,10 +33,12 @@ from fixgrad.runfile import load_run
 from fixgrad.training import (
     Advanced,
     Checkpoint,
+    Continued,
     Ended,
     EpochDone,
     Patience,
     Recovered,
+    Saved,
     Stopped,
     Tally,
     Waiting,
@@ -281,11 +283,13 @@ class _Drawing:
             case Ended():
                 self.state = event.state
                 self.meter.note(_ending(event))
+            case Continued():
+                self.meter.note(_going_on(event.position, event.restored))
+            case Saved():
+                self._store(event.checkpoint)
             case Recovered():
-                how = "from the last checkpoint" if event.restored else "where it stands"
-                self.meter.note(
-                    f"the device had lost the session; going on {how}, sample {event.position}"
-                )
+                what = f"back on {event.url}" if event.url else "the device had lost the session"
+                self.meter.note(f"{what}; {_going_on(event.position, event.restored)}")
             case Waiting():
                 self.meter.note(f"{event.reason}; waiting for it, Ctrl-C stops the run")
             case Stopped():
@@ -344,6 +348,11 @@ class _Drawing:
             "best_epoch": course.best_epoch,
             "rate_drops": len(course.drops),
         }
+
+
+def _going_on(position: int, restored: bool) -> str:
+    how = "from the last checkpoint" if restored else "where the board stands"
+    return f"going on {how}, sample {position}"
 
 
 def _ending(event: Ended) -> str:
