@@ -50,8 +50,11 @@ class ReferenceDevice:
         self.info = replace(self.info, digest=digest)
         return self.info
 
-    def load(self, config: ModelConfig, state: State, run_id: int, position: int) -> None:
+    def load(
+        self, config: ModelConfig, state: State, run_id: int, position: int, dataset: bytes = b""
+    ) -> None:
         """Replace the run."""
+        assert not dataset
         self.config = config
         self.reference = self._make(config, state)
         self.info = Info(run_id, position)

@@ -291,8 +291,8 @@ def test_model_not_at_offset_zero_is_a_bad_offset(wire: Wire) -> None:
 
 def test_unknown_region_is_a_bad_message(wire: Wire) -> None:
     wire.hello()
-    assert wire.load(2, 0, b"\0\0")[0] == Status.BAD_MESSAGE
-    assert wire.read_region(2, 0, 2) == (Status.BAD_MESSAGE, 0, b"")
+    assert wire.load(3, 0, b"\0\0")[0] == Status.BAD_MESSAGE
+    assert wire.read_region(3, 0, 2) == (Status.BAD_MESSAGE, 0, b"")
 
 
 @pytest.mark.parametrize(

@@ -35,24 +35,19 @@ uint32_t dataset_bytes(const uint8_t *dataset, const mlp_t *m)
 }
 
 /* Codes of `bits` bits, the first in the lowest bits of the first byte, become what the table says.
- * Range: fewer than 8 bits wait when a byte comes. */
+ * Range: a code begins in bits 0..7 and takes at most 8, so it lies inside 16 bits; the target
+ * follows, so the second byte exists. */
 static void unpack(const uint8_t *dataset, const mlp_t *m, const uint8_t *codes, uint8_t *features)
 {
-    const uint32_t bits = dataset[DATASET_AT_BITS], element = mlp_element_size(m);
+    const uint32_t bits = dataset[DATASET_AT_BITS], mask = (1u << bits) - 1u;
+    const uint32_t element = mlp_element_size(m);
     const uint8_t *end = features + mlp_feature_bytes(m);
-    uint32_t waiting = 0, count = 0;
-    while (features < end) {
-        if (count < bits) {
-            waiting |= (uint32_t)*codes++ << count;
-            count += 8;
-        }
-        const uint8_t *value = dataset + DATASET_BYTES +
-                               element * (waiting & ((1u << bits) - 1u));
-        waiting >>= bits;
-        count -= bits;
+    dataset += DATASET_BYTES;
+    for (uint32_t at = 0; features < end; at += bits, features += element) {
+        const uint32_t code = (uint32_t)bytes_u16(codes + at / 8u) >> at % 8u & mask;
+        const uint8_t *value = dataset + code * element;
         features[0] = value[0];
         features[element - 1u] = value[element - 1u];
-        features += element;
     }
 }
 
@@ -60,9 +55,8 @@ int dataset_put(const uint8_t *dataset, mlp_t *m, const uint8_t *sample)
 {
     const uint8_t *features = sample;
     if (dataset[DATASET_AT_BITS] != 0) {
-        uint8_t *row = mlp_free_row(m);
-        unpack(dataset, m, sample, row);
-        features = row;
+        features = mlp_free_row(m);
+        unpack(dataset, m, sample, mlp_free_row(m));
     }
     return mlp_put_sample(m, features, sample + packed_bytes(dataset, m));
 }

@@ -44,19 +44,24 @@ void trainer_acknowledge(trainer_t *t, uint8_t status)
     reply_frame(t->session, MSG_DATA_ACK, t->next, answer, sizeof answer);
 }
 
+/* Forgets a data set that would lie elsewhere, or end beyond the arena. */
+static int load_model(trainer_t *t, const uint8_t *bytes, size_t count, uint32_t *detail)
+{
+    const int status = mlp_configure(&t->mlp, bytes, count, t->arena, t->arena_bytes, detail);
+    if (status != STATUS_OK || t->dataset != (uint8_t *)t->arena + *detail ||
+        *detail + dataset_bytes(t->dataset, &t->mlp) > t->arena_bytes) {
+        t->dataset = dataset_none;
+    }
+    return status;
+}
+
 /* The head comes whole: it says how long the region is. */
 static int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *bytes, size_t count,
                         uint32_t *detail)
 {
     const uint32_t start = mlp_arena_bytes(&t->mlp);
-    uint8_t *region = (uint8_t *)t->arena + start;
-    const uint8_t *head = bytes;
-    if (offset != 0) {
-        head = t->dataset;
-        if (offset < DATASET_BYTES || head == dataset_none) {
-            return STATUS_BAD_OFFSET;
-        }
-    } else if (count < DATASET_BYTES || bytes[DATASET_AT_BITS] > 8) {
+    const uint8_t *head = offset == 0 ? bytes : t->dataset;
+    if (offset == 0 && (count < DATASET_BYTES || bytes[DATASET_AT_BITS] > 8)) {
         return STATUS_BAD_MESSAGE;
     }
     const uint32_t size = dataset_bytes(head, &t->mlp);
@@ -64,10 +69,13 @@ static int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *bytes, siz
     if (*detail > t->arena_bytes) {
         return STATUS_NO_MEMORY;
     }
-    if (offset > size || count > size - offset) {
+    if (offset > size || count > size - offset || (offset != 0 && offset < DATASET_BYTES)) {
         return STATUS_BAD_OFFSET;
     }
-    t->dataset = region;
+    uint8_t *region = (uint8_t *)t->arena + start;
+    if (offset == 0) {
+        t->dataset = region;
+    }
     memcpy(region + offset, bytes, count);
     return STATUS_OK;
 }
@@ -79,8 +87,7 @@ static int load_region(trainer_t *t, uint8_t region, uint32_t offset, const uint
         return STATUS_BAD_MESSAGE;
     }
     if (region == REGION_MODEL && offset == 0) {
-        t->dataset = dataset_none;
-        return mlp_configure(&t->mlp, bytes, count, t->arena, t->arena_bytes, detail);
+        return load_model(t, bytes, count, detail);
     }
     if (region == REGION_MODEL || !has_model(t)) {
         return STATUS_BAD_OFFSET;
@@ -217,9 +224,10 @@ static bool is_data_whole(const trainer_t *t, size_t sample, const uint8_t *payl
     return true;
 }
 
-static int begin_batch(trainer_t *t, uint16_t size, uint16_t lr_mantissa, int8_t lr_exponent)
+static int begin_batch(trainer_t *t, const uint8_t *header, uint16_t size)
 {
-    const int status = mlp_begin_batch(&t->mlp, size, lr_mantissa, lr_exponent);
+    const int status = mlp_begin_batch(&t->mlp, size, bytes_u16(header + BATCH_AT_LR_MANTISSA),
+                                       (int8_t)header[BATCH_AT_LR_EXPONENT]);
     if (status == STATUS_OK) {
         t->missing = size;
     }
@@ -238,41 +246,59 @@ static int apply_sample(trainer_t *t, const uint8_t *sample)
     return status;
 }
 
-static void handle_data(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
+static int apply_data(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
     const size_t sample = dataset_sample_bytes(t->dataset, &t->mlp);
     const uint8_t *end = payload + count;
     int status = STATUS_OK;
     if (pos != t->next) {
-        end = payload;
-    } else if (!is_data_whole(t, sample, payload, count)) {
-        status = STATUS_BAD_MESSAGE;
+        return status;
+    }
+    if (!is_data_whole(t, sample, payload, count)) {
+        return STATUS_BAD_MESSAGE;
     }
     while (status == STATUS_OK && payload < end) {
         if (t->missing == 0) {
-            status = begin_batch(t, bytes_u16(payload + BATCH_AT_SIZE),
-                                 bytes_u16(payload + BATCH_AT_LR_MANTISSA),
-                                 (int8_t)payload[BATCH_AT_LR_EXPONENT]);
+            status = begin_batch(t, payload, bytes_u16(payload + BATCH_AT_SIZE));
             payload += BATCH_BYTES;
         } else {
             status = apply_sample(t, payload);
             payload += sample;
         }
     }
-    trainer_acknowledge(t, (uint8_t)status);
+    return status;
 }
 
-/* Trains the sample that the run visits at `next`. An epoch's last batch may be short. */
+/* Samples that the device holds. */
+static uint32_t sample_count(const trainer_t *t)
+{
+    return bytes_u32(t->dataset + DATASET_AT_SAMPLES);
+}
+
+/* Where the stretches of TRAIN_TO wait: behind the data set. */
+static uint8_t *stretches(const trainer_t *t)
+{
+    return (uint8_t *)(uintptr_t)t->dataset + dataset_bytes(t->dataset, &t->mlp);
+}
+
+/* Begins the batch at `next`; an epoch's last one may be short. */
+static int begin_cached(trainer_t *t, uint32_t left)
+{
+    const uint8_t *stretch = stretches(t);
+    const uint32_t batch = mlp_batch(&t->mlp);
+    uint32_t at = t->start;
+    while ((at += bytes_u16(stretch + BATCH_AT_SIZE)) <= t->next) {
+        stretch += BATCH_BYTES;
+    }
+    return begin_batch(t, stretch, (uint16_t)(left < batch ? left : batch));
+}
+
+/* Trains the sample that the run visits at `next`. */
 static int apply_cached(trainer_t *t)
 {
-    const uint32_t samples = bytes_u32(t->dataset + DATASET_AT_SAMPLES);
+    const uint32_t samples = sample_count(t);
     const uint32_t place = t->next % samples;
-    int status = STATUS_OK;
-    if (t->missing == 0) {
-        const uint32_t left = samples - place, batch = mlp_batch(&t->mlp);
-        status = begin_batch(t, (uint16_t)(left < batch ? left : batch), t->lr_mantissa,
-                             t->lr_exponent);
-    }
+    const int status = t->missing == 0 ? begin_cached(t, samples - place) : STATUS_OK;
     return status == STATUS_OK
                ? apply_sample(t, dataset_at(t->dataset, &t->mlp, t->next / samples, place))
                : status;
@@ -293,15 +319,23 @@ bool trainer_work(trainer_t *t)
     return true;
 }
 
-static void handle_train_to(trainer_t *t, uint32_t pos, const uint8_t *payload)
+/* Notes the stretches, unless they begin beyond `next`. */
+static int take_stretches(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
-    const bool cached = bytes_u32(t->dataset + DATASET_AT_SAMPLES) != 0;
-    if (cached && pos <= t->next) {
-        t->end = bytes_u32(payload + TRAIN_TO_AT_END);
-        t->lr_mantissa = bytes_u16(payload + TRAIN_TO_AT_LR_MANTISSA);
-        t->lr_exponent = (int8_t)payload[TRAIN_TO_AT_LR_EXPONENT];
+    uint8_t *to = stretches(t);
+    if (sample_count(t) == 0 || count % BATCH_BYTES != 0 ||
+        count > (size_t)((uint8_t *)t->arena + t->arena_bytes - to)) {
+        return STATUS_BAD_MESSAGE;
     }
-    trainer_acknowledge(t, cached ? STATUS_OK : STATUS_BAD_MESSAGE);
+    if (pos <= t->next) {
+        memcpy(to, payload, count);
+        t->start = pos;
+        t->end = pos;
+        for (; count > 0; count -= BATCH_BYTES, payload += BATCH_BYTES) {
+            t->end += bytes_u16(payload + BATCH_AT_SIZE);
+        }
+    }
+    return STATUS_OK;
 }
 
 static uint32_t add_saturating(uint32_t a, uint32_t b)
@@ -375,49 +409,49 @@ static REPLY_FUNCTION void handle_infer(trainer_t *t, uint32_t pos, const uint8_
     reply_end(&r);
 }
 
-/* Payload bytes of the messages that have a fixed length. */
-static const uint8_t lengths[] = {
-    [MSG_COMMIT] = COMMIT_BYTES,
-    [MSG_READ] = READ_BYTES,
-    [MSG_TRAIN_TO] = TRAIN_TO_BYTES,
-};
-
 bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, const uint8_t *payload,
                     size_t count)
 {
     const bool needs_run = type >= MSG_DATA && type <= MSG_TRAIN_TO;
+    int status = STATUS_BAD_MESSAGE;
     if (needs_run && t->run_id == 0) {
         return false;
     }
     t->end = 0;
-    if (type >= sizeof lengths || (lengths[type] != 0 && lengths[type] != count)) {
-        type = 0;
-    }
     switch (type) {
     case MSG_LOAD:
+        if (count == 0) {
+            break;
+        }
         handle_load(t, pos, payload, count);
-        break;
+        return true;
     case MSG_COMMIT:
+        if (count != COMMIT_BYTES) {
+            break;
+        }
         handle_commit(t, payload);
-        break;
+        return true;
     case MSG_READ:
+        if (count != READ_BYTES) {
+            break;
+        }
         handle_read(t, pos, payload);
-        break;
-    case MSG_DATA:
-        handle_data(t, pos, payload, count);
-        break;
-    case MSG_TRAIN_TO:
-        handle_train_to(t, pos, payload);
-        break;
+        return true;
     case MSG_EVAL:
         handle_eval(t, pos, payload, count);
-        break;
+        return true;
     case MSG_INFER:
         handle_infer(t, pos, payload, count);
+        return true;
+    case MSG_DATA:
+        status = apply_data(t, pos, payload, count);
+        break;
+    case MSG_TRAIN_TO:
+        status = take_stretches(t, pos, payload, count);
         break;
     default:
-        trainer_acknowledge(t, STATUS_BAD_MESSAGE);
         break;
     }
+    trainer_acknowledge(t, (uint8_t)status);
     return true;
 }

@@ -147,11 +147,6 @@ DATASET_FIELDS: Final[tuple[tuple[str, int], ...]] = (
     ("bits", 1),
 )
 """Head of DATASET, followed by the table of features and the samples."""
-TRAIN_TO_FIELDS: Final[tuple[tuple[str, int], ...]] = (
-    ("end", 4),
-    ("lr_mantissa", 2),
-    ("lr_exponent", -1),
-)
 HELLO_ACK_FIELDS: Final[tuple[tuple[str, int], ...]] = (
     ("protocol", 1),
     ("numerics", 1),
@@ -228,7 +223,6 @@ STRUCTS: Final[dict[str, tuple[tuple[str, int], ...]]] = {
     "LAYER": LAYER_FIELDS,
     "BATCH": BATCH_FIELDS,
     "DATASET": DATASET_FIELDS,
-    "TRAIN_TO": TRAIN_TO_FIELDS,
     "HELLO_ACK": HELLO_ACK_FIELDS,
     "DATA_ACK": DATA_ACK_FIELDS,
     "LOAD_ACK": LOAD_ACK_FIELDS,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from fixgrad.errors import LinkError
 from fixgrad.framing import DELIMITER, Decoder, Frame, encode_frame
-from fixgrad.protocol import Message, Reason, Status
+from fixgrad.protocol import Message, Reason, Region, Status
 
 WINDOW_BYTES_MIN = 270
 """Every device has this window; it holds before HELLO_ACK tells the real one."""
@@ -42,7 +42,7 @@ class Request(NamedTuple):
         type: message type.
         pos: position, offset, nonce or tag.
         payload: the payload.
-        end: for DATA the position after its last sample.
+        end: for DATA and TRAIN_TO the position after its last sample.
     """
 
     type: Message
@@ -64,10 +64,10 @@ class LinkStats:
     """What the link did.
 
     Attributes:
-        payload_bytes: features and targets that the device applied.
-        wire_bytes: all bytes sent while streaming DATA.
+        payload_bytes: features and targets that came to the device and were applied or cached.
+        wire_bytes: all bytes sent in the frames that bring them or that say TRAIN_TO.
         retransmitted_bytes: those of them sent again, with the delimiters before them.
-        frames: DATA frames sent, repetitions included.
+        frames: those frames, repetitions included.
         go_backs: times that the device asked for a repetition.
         expiries: times that the timer expired.
         answer_time_s: seconds between requests and their answers, summed over `answers`.
@@ -102,6 +102,8 @@ class _Pending:
     encoded: bytes
     sent_at: float = 0.0
     times_sent: int = 0
+    is_under_way: bool = False
+    """The device said so after it was sent the last time: TRAIN_TO takes as long as it takes."""
 
 
 class Session:
@@ -195,7 +197,7 @@ class Session:
 
         Args:
             requests: read only as far as the window allows. All have the same type; the positions
-                of DATA follow each other, other positions differ from each other.
+                of DATA and of TRAIN_TO follow each other, others differ from each other.
             now: seconds.
         """
         self._source = iter(requests)
@@ -215,9 +217,12 @@ class Session:
             NoAnswerError: the timer expired too often.
         """
         if self._pending and now - self._timer_start >= self.timeout_s:
-            self._expire(now)
+            if self._pending[0].is_under_way:
+                self._ask_again(now)
+            else:
+                self._expire(now)
         parts = []
-        while not (self._probing and self._cursor > 0):
+        while not (self._waits_for_first and self._cursor > 0):
             pending = self._next_pending()
             if pending is None:
                 break
@@ -233,7 +238,8 @@ class Session:
     def receive(self, data: bytes, now: float) -> list[Answer]:
         """Take received bytes; return the answers they complete, in the order of the requests.
 
-        Of DATA_ACKs only those are returned that advance, or that report an error.
+        Of DATA_ACKs only those are returned that advance, or that report an error or how far
+        TRAIN_TO has come.
 
         Raises:
             SessionLostError: the device has no session or another one, or has no run.
@@ -246,6 +252,13 @@ class Session:
             if answer is not None:
                 answers.append(answer)
         return answers
+
+    @property
+    def _waits_for_first(self) -> bool:
+        """Whether nothing may follow the first request: it is a probe, or a TRAIN_TO."""
+        if self._probing:
+            return True
+        return bool(self._pending) and self._pending[0].request.type == Message.TRAIN_TO
 
     def _next_pending(self) -> _Pending | None:
         if self._cursor < len(self._pending):
@@ -262,10 +275,12 @@ class Session:
 
     def _note_sent(self, pending: _Pending, count: int, now: float) -> None:
         again = pending.times_sent > 0
-        if pending.request.type == Message.DATA:
+        if _brings_samples(pending.request):
             self.stats.frames += 1
             self.stats.wire_bytes += count
-            self.stats.retransmitted_bytes += count if again else 0
+            if again and not pending.is_under_way:
+                self.stats.retransmitted_bytes += count
+        pending.is_under_way = False
         self._ambiguous = self._ambiguous or again
         self._restart_pending = False
         pending.times_sent += 1
@@ -286,6 +301,13 @@ class Session:
         self._went_back = False
         self._probing = True
         self._go_back(now)
+
+    def _ask_again(self, now: float) -> None:
+        """Send a TRAIN_TO that is under way again: its answer tells how far it has come."""
+        self._in_flight.clear()
+        self._in_flight_bytes = 0
+        self._cursor = 0
+        self._timer_start = now
 
     def _go_back(self, now: float) -> None:
         self._cursor = 0
@@ -334,6 +356,11 @@ class Session:
         answer = Answer(frame.type, frame.pos, frame.payload)
         if status not in (Status.OK, Status.CORRUPT):
             return answer
+        if status == Status.OK and not advanced and self._is_on_the_way(frame.pos):
+            self._pending[0].is_under_way = True
+            self._expiries = self._backoff = 0
+            self._timer_start = now
+            return answer
         if status == Status.CORRUPT or (not advanced and self._is_wanted(frame.pos)):
             self._go_back_once(now)
         return answer if advanced else None
@@ -345,16 +372,23 @@ class Session:
         request = self._pending[0].request
         return request.type == Message.DATA and request.pos == pos
 
+    def _is_on_the_way(self, pos: int) -> bool:
+        """Return whether a position lies before the end of the TRAIN_TO that was sent."""
+        if not self._pending or not self._pending[0].times_sent:
+            return False
+        request = self._pending[0].request
+        return request.type == Message.TRAIN_TO and request.pos <= pos < request.end
+
     def _answered_by(self, frame: Frame) -> int:
         """Return how many pending requests, from the first on, the frame answers."""
         if not self._pending or not self._pending[0].times_sent:
             return 0
         request = self._pending[0].request
-        if frame.type != request.type | 0x80:
+        if frame.type != _answer_type(request):
             return 0
         if request.type == Message.COMMIT:
             return 1
-        if request.type != Message.DATA:
+        if request.type not in (Message.DATA, Message.TRAIN_TO):
             return int(_echoes(frame, request))
         count = 0
         for pending in self._pending:
@@ -367,7 +401,7 @@ class Session:
     def _answers_later(self, frame: Frame) -> bool:
         """Return whether the frame answers a request behind the first: an answer was lost."""
         return any(
-            frame.type == pending.request.type | 0x80 and _echoes(frame, pending.request)
+            frame.type == _answer_type(pending.request) and _echoes(frame, pending.request)
             for pending in self._pending
         )
 
@@ -382,7 +416,7 @@ class Session:
         self._went_back = False
         self._expiries = 0
         self._timer_start = now
-        if newest.times_sent == 1:
+        if newest.times_sent == 1 and newest.request.type != Message.TRAIN_TO:
             took = now - newest.sent_at
             self.stats.answer_time_s += took
             self.stats.answers += 1
@@ -395,6 +429,16 @@ class Session:
         """Take `count` frames out of the window: the device has answered them."""
         for _ in range(min(count, len(self._in_flight))):
             self._in_flight_bytes -= self._in_flight.popleft()[1]
+
+
+def _answer_type(request: Request) -> int:
+    return Message.DATA_ACK if request.type == Message.TRAIN_TO else request.type | 0x80
+
+
+def _brings_samples(request: Request) -> bool:
+    """Return whether a request belongs to the samples' way to the device."""
+    loads = request.type == Message.LOAD and request.payload[:1] == bytes([Region.DATASET])
+    return loads or request.type in (Message.DATA, Message.TRAIN_TO)
 
 
 def _echoes(frame: Frame, request: Request) -> bool:
