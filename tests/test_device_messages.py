@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import serial
 from fixgrad import protocol
+from fixgrad.device import NO_DATASET
 from fixgrad.framing import Decoder, Frame, encode_frame
 from fixgrad.model import ModelConfig, State, state_bytes
 from fixgrad.protocol import InputFormat, Loss, Message, Reason, Region, Status
@@ -99,7 +100,7 @@ class Wire:
 
 
 def run_crc(config: ModelConfig, state: State) -> int:
-    return zlib.crc32(config.encode() + state.encode())
+    return zlib.crc32(config.encode() + state.encode() + NO_DATASET)
 
 
 @pytest.fixture(scope="module")

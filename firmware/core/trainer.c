@@ -145,12 +145,13 @@ static uint8_t commit(trainer_t *t, const uint8_t *payload)
     if (run_id == t->run_id) {
         return STATUS_OK;
     }
-    uint32_t crc = region_crc(t, REGION_STATE, region_crc(t, REGION_MODEL, 0));
-    if (t->dataset != dataset_none) {
-        crc = crc32_update(crc, t->dataset, dataset_bytes(t->dataset, &t->mlp));
+    if (!has_model(t)) {
+        return STATUS_BAD_STATE;
     }
-    if (!has_model(t) || crc != bytes_u32(payload + COMMIT_AT_CRC) ||
-        mlp_start(&t->mlp) != STATUS_OK) {
+    const uint32_t loaded = region_crc(t, REGION_STATE, region_crc(t, REGION_MODEL, 0));
+    const uint32_t crc =
+        crc32_update(loaded, t->dataset, dataset_bytes(t->dataset, &t->mlp));
+    if (crc != bytes_u32(payload + COMMIT_AT_CRC) || mlp_start(&t->mlp) != STATUS_OK) {
         return STATUS_BAD_STATE;
     }
     t->run_id = run_id;

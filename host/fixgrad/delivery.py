@@ -1,5 +1,7 @@
-"""How the training samples of a run reach the device: packed where that changes no bit of them,
-and once for all epochs where the device can keep them (region DATASET of docs/PROTOCOL.md).
+"""How the training samples of a run reach the device.
+
+Packed where that changes no bit of them, and once for all epochs where the device can keep them:
+the region DATASET of docs/PROTOCOL.md.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fixgrad import protocol
+from fixgrad.device import NO_DATASET
 from fixgrad.model import ModelConfig
 from fixgrad.planner import plan
 from fixgrad.stream import CachedStream, EpochSchedule, Samples, SampleStream, Schedule
@@ -24,7 +27,7 @@ class Delivery:
 
     Attributes:
         wire: uint8 [N, sample bytes], every sample as it travels.
-        region: the DATASET region; empty where samples travel as the model stores them.
+        region: the DATASET region.
         cached: the region holds the samples.
     """
 
@@ -34,7 +37,7 @@ class Delivery:
 
     def identity(self, run_id: int) -> int:
         """Return what a run is called on the device: another way is another run there, not 0."""
-        return (zlib.crc32(self.region, run_id) or 1) if self.region else run_id
+        return run_id if self.region == NO_DATASET else zlib.crc32(self.region, run_id) or 1
 
     def stream(
         self, schedule: Schedule, *, split_steps: bool = False
@@ -52,7 +55,7 @@ class Delivery:
 
 def plain(samples: Samples, config: ModelConfig) -> Delivery:
     """Return the way of samples that travel as the model stores them, as often as needed."""
-    return Delivery(samples.wire(config), b"", cached=False)
+    return Delivery(samples.wire(config), NO_DATASET, cached=False)
 
 
 def deliver(
@@ -83,7 +86,7 @@ def deliver(
     cached = _head(schedule, len(samples), bits) + table + wire.tobytes()
     if not stream and plan(config).arena_bytes + len(cached) <= arena_bytes:
         return Delivery(wire, cached, cached=True)
-    return Delivery(wire, _head(schedule, 0, bits) + table if bits else b"", cached=False)
+    return Delivery(wire, _head(schedule, 0, bits) + table if bits else NO_DATASET, cached=False)
 
 
 def feature_levels(features: NDArray[np.integer]) -> NDArray[np.integer] | None:

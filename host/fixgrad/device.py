@@ -42,6 +42,9 @@ READ_STATE_TRIES = 10
 PARTIAL_FRAME_PAUSE_S = 0.001
 """Pause while the rest of an answer is on its way: waking for every byte would cost more."""
 
+NO_DATASET = bytes(protocol.field_bytes(protocol.DATASET_FIELDS))
+"""The region of a run whose samples travel as the model stores them, as often as needed."""
+
 STRETCHES_BYTES_MAX = 255
 """Payload of a TRAIN_TO: every device takes it; it is sent again to ask how far training came."""
 
@@ -275,7 +278,7 @@ class Device:
         state: State,
         run_id: int,
         position: int,
-        dataset: bytes = b"",
+        dataset: bytes = NO_DATASET,
     ) -> None:
         """Replace what the device holds by a run at a position.
 
@@ -284,7 +287,7 @@ class Device:
             state: its state after the samples before `position`.
             run_id: identity of the run, not 0.
             position: position of the next sample; it begins a batch.
-            dataset: the DATASET region (`fixgrad.delivery`); empty: none.
+            dataset: the DATASET region (`fixgrad.delivery`).
 
         Raises:
             DoesNotFitError: the device has too little memory.
@@ -488,7 +491,8 @@ class Device:
         first = self._load_chunk()
         self._load_bytes(Region.DATASET, region[:first], 0)
         self._load_bytes(Region.DATASET, region, first)
-        self.stats.payload_bytes += len(region)
+        if len(region) > len(NO_DATASET):
+            self.stats.payload_bytes += len(region)
 
     def _load_bytes(self, region: Region, data: bytes, start: int) -> None:
         """Load the bytes of a region from `start` on."""
