@@ -1,7 +1,7 @@
 """Bare images for emulated cores: the firmware's core built with one file of bench/firmware.
 
 An image finds its jobs in memory, where QEMU loads them, and prints through semihosting. Under
-`-icount shift=0` the counter SysTick counts executed instructions.
+`-icount shift=N` an instruction takes 2**N ns of the machine's time, which its SysTick counts.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "firmware" / "core"
 SOURCES = ROOT / "bench" / "firmware"
+BUILD = ROOT / "build" / "bench"
 COMPILER = "arm-none-eabi-gcc"
 PRODUCT_FLAGS = ("-std=c11", "-Os", "-ffunction-sections", "-fdata-sections", "-mthumb")
 """As platformio.ini builds the boards' images."""
 VECTOR_FLAGS = {"cortex-m55": ("-mfloat-abi=softfp",)}
 """The compiler passes vectors in registers only where it may use the floating-point ones."""
-MAIN_PARTS = ("link.c", "reply.c", "trainer.c", "cobs.c", "crc32.c")
+LINK_PARTS = ("link.c", "reply.c", "trainer.c", "cobs.c", "crc32.c", "profile.c")
 """Files of the core that no image needs without a link."""
+_OWN_PARTS = (SOURCES / "runtime.c", SOURCES / "job.c")
 TIMEOUT_S = 600
 
 
@@ -42,7 +44,7 @@ class Machine:
         cpu: the compiler's name of the core.
         code, ram: start and length of the memory of the image.
         jobs: where the jobs are loaded.
-        instructions_per_tick: of SysTick.
+        tick_ns: period of SysTick: instructions a tick under `-icount shift=0`.
     """
 
     name: str
@@ -51,7 +53,7 @@ class Machine:
     code: tuple[int, int]
     ram: tuple[int, int]
     jobs: int
-    instructions_per_tick: float
+    tick_ns: float
 
 
 _MPS2 = ((0x0, 0x400000), (0x20000000, 0x400000), 0x21000000, 40.0)
@@ -99,35 +101,64 @@ def encode_job(config: ModelConfig, state: State, steps: Sequence[Step]) -> byte
 
 def build(machine: Machine, main: str, flags: Sequence[str] = ()) -> Path:
     """Return the image of `main`, a file of bench/firmware, from build/bench if it is there."""
-    core = [path for path in sorted(CORE.glob("*.c")) if path.name not in MAIN_PARTS]
-    files = [SOURCES / main, SOURCES / "runtime.c", SOURCES / "job.c", *core]
-    return build_files(machine, main, files, flags)
+    core = [path for path in sorted(CORE.glob("*.[cS]")) if path.name not in LINK_PARTS]
+    return build_files(machine, main, [SOURCES / main, *_OWN_PARTS, *core], flags)
 
 
 def build_files(
-    machine: Machine, name: str, files: Iterable[Path], flags: Sequence[str] = ()
+    machine: Machine, name: str, files: Sequence[Path], flags: Sequence[str] = ()
 ) -> Path:
-    """Return the image of C files."""
-    command = [
-        COMPILER, *PRODUCT_FLAGS, f"-mcpu={machine.cpu}",
-        *VECTOR_FLAGS.get(machine.cpu, ()), *flags, "-nostartfiles",
-        "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments",
-        f"-I{CORE}", f"-I{SOURCES}", *map(str, files),
-    ]  # fmt: skip
-    key = hashlib.sha256("\0".join([*command, repr(machine)]).encode())
-    for path in sorted([*CORE.glob("*.[ch]"), *SOURCES.glob("*")]):
-        key.update(path.read_bytes())
-    folder = ROOT / "build" / "bench"
-    target = folder / f"{key.hexdigest()[:16]}.{machine.name}.{Path(name).stem}.elf"
+    """Return the image of C files.
+
+    Args:
+        machine: what it is for.
+        name: its name.
+        files: what it is built of.
+        flags: for the compiler; macros (-D) reach only files that mention them or profile.h.
+    """
+    objects = [_compiled(machine, path, flags) for path in files]
+    script = _linker_script(machine)
+    key = hashlib.sha256(script.encode() + (SOURCES / "image.ld").read_bytes())
+    key.update("".join(path.name for path in objects).encode())
+    target = BUILD / f"{key.hexdigest()[:16]}.{machine.name}.{Path(name).stem}.elf"
     if not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        script = target.with_suffix(f".{os.getpid()}.ld")
-        script.write_text(_linker_script(machine))
-        temporary = target.with_suffix(f".{os.getpid()}")
-        subprocess.run([*command, f"-T{script}", "-o", str(temporary)], check=True)
-        temporary.replace(target)
-        script.unlink()
+        with tempfile.NamedTemporaryFile("w", dir=BUILD, suffix=".ld") as file:
+            file.write(script)
+            file.flush()
+            command = [
+                *_compiler(machine, flags), "-nostartfiles", "--specs=nano.specs",
+                "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments", f"-T{file.name}",
+                *map(str, objects), "-lm",
+            ]  # fmt: skip
+            _make([*command, "-o"], target)
     return target
+
+
+def _compiler(machine: Machine, flags: Sequence[str]) -> list[str]:
+    abi = () if any(f.startswith("-mfloat-abi") for f in flags) else VECTOR_FLAGS.get(machine.cpu)
+    return [COMPILER, *PRODUCT_FLAGS, f"-mcpu={machine.cpu}", *(abi or ()), *flags]
+
+
+def _compiled(machine: Machine, source: Path, flags: Sequence[str]) -> Path:
+    """Return the object of a source, which several images share."""
+    text = source.read_text()
+    kept = [f for f in flags if not f.startswith("-D") or f[2:] in text or "profile.h" in text]
+    command = [*_compiler(machine, kept), f"-I{CORE}", f"-I{SOURCES}", "-c", str(source)]
+    key = hashlib.sha256("\0".join(command).encode() + text.encode())
+    for path in sorted([*CORE.glob("*.h"), *SOURCES.glob("*.h")]):
+        key.update(path.read_bytes())
+    target = BUILD / f"{key.hexdigest()[:16]}.{machine.name}.{source.stem}.o"
+    if not target.exists():
+        BUILD.mkdir(parents=True, exist_ok=True)
+        _make([*command, "-o"], target)
+    return target
+
+
+def _make(command: list[str], target: Path) -> None:
+    """Run a command that makes `target`, which appears whole or not at all."""
+    temporary = target.with_suffix(f".{os.getpid()}")
+    subprocess.run([*command, str(temporary)], check=True)
+    temporary.replace(target)
 
 
 def _linker_script(machine: Machine) -> str:
@@ -142,8 +173,16 @@ def _linker_script(machine: Machine) -> str:
     )
 
 
-def run(machine: Machine, image: Path, jobs: Iterable[bytes]) -> list[list[str]]:
+def run(
+    machine: Machine, image: Path, jobs: Iterable[bytes], shift: int = 0
+) -> list[list[str]]:
     """Return the words of every line that an image prints.
+
+    Args:
+        machine: what runs it.
+        image: its ELF file.
+        jobs: loaded one behind the other.
+        shift: an instruction takes 2**shift ns.
 
     Raises:
         RuntimeError: the image faulted or refused a job.
@@ -154,7 +193,7 @@ def run(machine: Machine, image: Path, jobs: Iterable[bytes]) -> list[list[str]]
         done = subprocess.run(
             [
                 "qemu-system-arm", "-M", machine.qemu, "-kernel", str(image),
-                "-nodefaults", "-display", "none", "-icount", "shift=0",
+                "-nodefaults", "-display", "none", "-icount", f"shift={shift}",
                 "-semihosting-config", "enable=on,target=native",
                 "-device", f"loader,file={blob.name},addr={machine.jobs:#x},force-raw=on",
             ],

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from core_library import CoreModel
 from fixgrad.model import ModelConfig, State
+from fixgrad.protocol import Activation, InputFormat, Loss
 from fixgrad.vectors import load_case, packaged_vectors
-from random_models import random_case
+from random_models import random_case, random_state
 
 from bench.machines import COMPILER, MACHINES, Step, build, encode_job, run
 
@@ -86,3 +87,26 @@ def test_random_shapes_give_the_bits_of_plain_c(core: str) -> None:
             f"python -m pytest tests/test_kernels.py -k {core}"
         )
     _compare(core, jobs, names)
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_rows_beyond_16_bit_offsets_give_the_bits_of_plain_c(core: str) -> None:
+    jobs = []
+    rng = np.random.default_rng(1)
+    for layers in ((9500, 3), (2, 9400, 3)):
+        config = ModelConfig(
+            layers=layers,
+            activations=(Activation.RELU,) * (len(layers) - 2),
+            loss=Loss.SOFTMAX_CROSS_ENTROPY,
+            batch=3,
+            input_format=InputFormat.U8,
+            input_max=15,
+            activation_bits=(4,) * (len(layers) - 2),
+            weight_bits=(0,) * (len(layers) - 1),
+            delta_bits=(0,) * (len(layers) - 1),
+            update_bits=0,
+        ).with_budgets()
+        features = rng.integers(0, 16, (3, layers[0])).astype(np.uint8)
+        step = Step(features, rng.integers(0, 3, 3).astype(np.int32), 200, -9)
+        jobs.append((config, random_state(rng, config), [step, step]))
+    _compare(core, jobs, ["wide input", "wide hidden layer"])

@@ -28,7 +28,10 @@ OWNER = "platformio"
 STAMP = "fixgrad-offline"
 
 # Name and version as pinned in platformio.ini; the boards that the project uses of it.
-PLATFORMS = {"ststm32": ("19.6.0", ("disco_f100rb", "olimex_p405"))}
+PLATFORMS = {
+    "ststm32": ("19.6.0", ("disco_f100rb", "olimex_p405")),
+    "nordicnrf51": ("9.0.0", ("bbcmicrobit",)),
+}
 SCONS_VERSION = "4.11.1"
 GCC_MAJOR = 12
 

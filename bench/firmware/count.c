@@ -1,27 +1,78 @@
-/* Counts one training step: the last one of the job whole, from the first byte of its first
- * sample; then a copy of it phase by phase. Lines: name, layer, ticks; at last the stack. */
-#include "bytes.h"
+/* Counts one training step, the last one of the job, from the first byte of its first sample; then
+ * the digest. Built with -DPROFILE it counts the parts of that step instead. Lines: phase, layer,
+ * ticks; without PROFILE also the deepest stack in bytes. */
 #include "job.h"
-#include "mlp_internal.h"
+#include "profile.h"
 #include "runtime.h"
 
 static mlp_t mlp;
-static uint32_t started;
 
-static void begin(void)
+static void report(uint32_t phase, uint32_t layer, uint32_t number)
 {
-    started = runtime_ticks();
-}
-
-static void report(const char *name, uint32_t layer)
-{
-    const uint32_t ticks = (runtime_ticks() - started) & 0xFFFFFFu;
-    runtime_text(name);
-    runtime_text(" ");
+    runtime_number(phase);
     runtime_number(layer);
-    runtime_number(ticks);
+    runtime_number(number);
     runtime_text("\n");
 }
+
+#ifdef PROFILE
+
+#define PARTS_MAX 64u
+
+static struct {
+    uint32_t phase, layer, ticks;
+} parts[PARTS_MAX];
+static uint32_t count, running = PARTS_MAX;
+
+void profile_enter(uint32_t phase, uint32_t layer)
+{
+    profile_leave();
+    for (running = 0; running < count; running++) {
+        if (parts[running].phase == phase && parts[running].layer == layer) {
+            break;
+        }
+    }
+    if (running == count) {
+        count++;
+        parts[running].phase = phase;
+        parts[running].layer = layer;
+        parts[running].ticks = 0;
+    }
+    parts[running].ticks -= runtime_ticks();
+}
+
+void profile_leave(void)
+{
+    const uint32_t now = runtime_ticks();
+    if (running < PARTS_MAX) {
+        parts[running].ticks += now;
+        running = PARTS_MAX;
+    }
+}
+
+static void count_step(job_t *job)
+{
+    (void)mlp_digest(&mlp);
+    count = 0;
+    job_step(job, &mlp);
+    (void)mlp_digest(&mlp);
+    for (uint32_t i = 0; i < count; i++) {
+        report(parts[i].phase, parts[i].layer, parts[i].ticks & RUNTIME_TICKS_MASK);
+    }
+}
+
+#else
+
+static void count_step(job_t *job)
+{
+    const uint32_t start = runtime_ticks();
+    job_step(job, &mlp);
+    const uint32_t ticks = runtime_ticks() - start;
+    report(PHASE_NONE, 0, ticks & RUNTIME_TICKS_MASK);
+    report(PHASE_NONE, 1, runtime_stack_used());
+}
+
+#endif
 
 int main(void)
 {
@@ -31,51 +82,8 @@ int main(void)
     }
     runtime_paint_stack();
     for (uint32_t i = 0; i + 1u < job.steps; i++) {
-        if (i + 2u == job.steps) {
-            begin();
-        }
         job_step(&job, &mlp);
     }
-    report("step", 0);
-    const uint32_t stack = runtime_stack_used();
-    begin();
-    (void)mlp_digest(&mlp);
-    report("digest", 0);
-
-    const uint16_t size = bytes_u16(job.at);
-    mlp_begin_batch(&mlp, size, bytes_u16(job.at + 2), (int8_t)job.at[4]);
-    job.at += 5;
-    begin();
-    for (uint32_t i = 0; i + 1u < size; i++) {
-        const uint8_t *target = job.at + mlp_feature_bytes(&mlp);
-        mlp_put_sample(&mlp, job.at, target);
-        job.at = target + mlp_target_bytes(&mlp);
-    }
-    report("pack", 0);
-    const uint32_t last = mlp.layer_count - 1u;
-    for (uint32_t l = 0; l < last; l++) {
-        begin();
-        mlp_forward_layer(&mlp, l);
-        report("forward", l);
-    }
-    begin();
-    mlp_lose_batch(&mlp);
-    report("loss", last);
-    for (uint32_t l = last; l > 0; l--) {
-        begin();
-        mlp_backward_layer(&mlp, l);
-        report("backward", l);
-    }
-    for (uint32_t l = 0; l <= last; l++) {
-        begin();
-        mlp_update_layer(&mlp, l, size);
-        report("update", l);
-    }
-    begin();
-    mlp_end_batch(&mlp);
-    report("end", 0);
-    runtime_text("stack 0 ");
-    runtime_number(stack);
-    runtime_text("\n");
+    count_step(&job);
     return 0;
 }

@@ -39,7 +39,7 @@ void runtime_number(uint32_t value)
 
 uint32_t runtime_ticks(void)
 {
-    return 0xFFFFFFu - SYSTICK_NOW;
+    return RUNTIME_TICKS_MASK - SYSTICK_NOW;
 }
 
 /* Not inlined: the caller's frame stays above the paint. */
@@ -81,11 +81,11 @@ void runtime_reset(void)
     for (uint32_t *word = &bss_start; word < &bss_end; word++) {
         *word = 0;
     }
-#ifdef __ARM_FEATURE_MVE
+#if defined(__ARM_FEATURE_MVE) || defined(__ARM_FP)
     SCB_CPACR |= 0xFu << 20;
     __asm volatile("dsb\n\tisb");
 #endif
-    SYSTICK_LOAD = 0xFFFFFFu;
+    SYSTICK_LOAD = RUNTIME_TICKS_MASK;
     SYSTICK_NOW = 0;
     SYSTICK_CTRL = 5u;
     end((uint32_t)main());

@@ -1,5 +1,5 @@
 /* What the bench images need of a machine: text through semihosting, and SysTick as a counter of
- * executed instructions under QEMU's -icount shift=0. */
+ * executed instructions under QEMU's -icount. */
 #ifndef RUNTIME_H
 #define RUNTIME_H
 
@@ -13,6 +13,7 @@ void runtime_text(const char *text);
 void runtime_number(uint32_t value);
 
 /* Ticks since an arbitrary moment, modulo 2^24. */
+#define RUNTIME_TICKS_MASK 0xFFFFFFu
 uint32_t runtime_ticks(void);
 
 /* Paints the unused stack; tells how much of it was used since. */

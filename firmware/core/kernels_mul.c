@@ -1,21 +1,22 @@
 /* The kernels for cores whose only multiplication is MULS: Cortex-M0, M0+.
  *
- * A block is four samples by one output, or four inputs by one output: four sums in r8..r11. Rows
- * are unpacked to words, so that LDM feeds four terms at once; the other factor comes in pairs of
- * halves. A step, two terms of each sum, is 21 instructions for eight products.
- *   rows       [input][4 samples]  i32
- *   gradient   [sample][4 inputs]  i32
+ * Four sums are in r8..r11; a term of them is one factor times four words that LDM loads, and costs
+ * ten instructions for four products.
+ *   forward   four samples of an output    a term for each input: four activations, one weight
+ *   backward  four samples of an input     a term for each output: four deltas, one weight
+ *   update    four weights of a row        a term for each sample: four inputs, one delta
+ * Terms that are zero four times are left out, and so are deltas of zero in the update.
  * gcc has no use for the high registers here; hence assembly. */
 #include "speed.h"
 #include "kernels.h"
 
 #ifdef KERNELS_MUL
 
-
 #include "kernels_step.h"
 #include "protocol.h"
 
 #include <stddef.h>
+#include <string.h>
 
 /* clang-format off */
 __asm__(
@@ -23,7 +24,7 @@ __asm__(
 "    .thumb\n"
 "    .text\n"
 
-/* One term of each sum: factor in r4, terms in r2, r3, r6, r7. */
+/* One term of each sum: factor in r4, words in r2, r3, r6, r7. */
 "    .macro mul_terms\n"
 "    muls    r2, r4, r2\n"
 "    add     r8, r2\n"
@@ -35,14 +36,16 @@ __asm__(
 "    add     r11, r7\n"
 "    .endm\n"
 
-/* Two terms of each sum: factors in the halves of r5. */
-"    .macro mul_step\n"
-"    ldm     r0!, {r2, r3, r6, r7}\n"
-"    sxth    r4, r5\n"
-"    mul_terms\n"
-"    ldm     r0!, {r2, r3, r6, r7}\n"
-"    asrs    r4, r5, #16\n"
-"    mul_terms\n"
+/* The first term: sets the sums. */
+"    .macro mul_first\n"
+"    muls    r2, r4, r2\n"
+"    mov     r8, r2\n"
+"    muls    r3, r4, r3\n"
+"    mov     r9, r3\n"
+"    muls    r6, r4, r6\n"
+"    mov     r10, r6\n"
+"    muls    r7, r4, r7\n"
+"    mov     r11, r7\n"
 "    .endm\n"
 
 "    .macro mul_save\n"
@@ -62,247 +65,366 @@ __asm__(
 "    pop     {r4-r7, pc}\n"
 "    .endm\n"
 
-/* mul_forward(r0 = mul_forward_t): outputs of four samples. Frame: the record. lr: where the first
- * turn of eight steps, 42 bytes each, begins; r12: end of the weights of the block. */
-"    .balign 4\n"
-"    .global mul_forward\n"
-"    .thumb_func\n"
-"    .type mul_forward, %function\n"
-"mul_forward:\n"
-"    mul_save\n"
-"    sub     sp, #44\n"
-"    mov     r1, sp\n"
-"    ldm     r0!, {r2-r7}\n"
-"    stm     r1!, {r2-r7}\n"
-"    ldm     r0!, {r2-r6}\n"
-"    stm     r1!, {r2-r6}\n"
-"    mov     r1, r5\n"
-"    adr     r2, 3f\n"
-"    ldr     r3, [sp, #16]\n"
-"    adds    r2, r2, r3\n"
-"    adds    r2, #1\n"
-"    mov     lr, r2\n"
-"1:\n"
-"    ldr     r2, [sp, #20]\n"
-"    ldr     r3, [sp, #24]\n"
-"    ldr     r4, [r2]\n"
-"    mov     r8, r4\n"
-"    adds    r4, r2, #4\n"
-"    str     r4, [sp, #20]\n"
-"    adds    r2, r2, r3\n"
-"    ldr     r4, [r2]\n"
-"    mov     r9, r4\n"
-"    adds    r2, r2, r3\n"
-"    ldr     r4, [r2]\n"
-"    mov     r10, r4\n"
-"    ldr     r4, [r2, r3]\n"
-"    mov     r11, r4\n"
-"    mov     r7, sp\n"
-"    ldm     r7!, {r0, r2}\n"
-"    adds    r2, r2, r1\n"
-"    mov     r12, r2\n"
-"    bx      lr\n"
-"    .balign 4\n"
-"3:\n"
-"    .rept   8\n"
-"    ldm     r1!, {r5}\n"
-"    mul_step\n"
-"    .endr\n"
-"    cmp     r1, r12\n"
-"    beq     4f\n"
-"    b       3b\n"
-"4:\n"
-"    ldr     r2, [sp, #28]\n"
-"    ldr     r3, [sp, #32]\n"
-"    mov     r4, r8\n"
-"    str     r4, [r2]\n"
-"    adds    r4, r2, #4\n"
-"    str     r4, [sp, #28]\n"
-"    adds    r2, r2, r3\n"
-"    mov     r4, r9\n"
-"    str     r4, [r2]\n"
-"    adds    r2, r2, r3\n"
-"    mov     r4, r10\n"
-"    str     r4, [r2]\n"
-"    mov     r4, r11\n"
-"    str     r4, [r2, r3]\n"
-"    ldr     r3, [sp, #12]\n"
-"    adds    r1, r1, r3\n"
-"    ldr     r3, [sp, #40]\n"
-"    cmp     r1, r3\n"
-"    beq     5f\n"
-"    b       1b\n"
-"5:\n"
-"    add     sp, #44\n"
-"    mul_restore\n"
-"    .size mul_forward, .-mul_forward\n"
-
-/* mul_dot(r0 = terms, four words each; r1 = first factor; r2 = bytes between factors; r3 = bytes
- * from the first factor to behind the last; [sp] = four sums, added to). r5: offset of the factor,
- * r12: bytes between, lr: end. */
+/* mul_dot(r0 = mul_dot_t). Frame: its first ten words. r1: factors of the four sums, r12: end of
+ * the terms, lr: where the first turn of eight terms, 20 bytes of code each, begins. */
 "    .balign 4\n"
 "    .global mul_dot\n"
 "    .thumb_func\n"
 "    .type mul_dot, %function\n"
 "mul_dot:\n"
 "    mul_save\n"
+"    sub     sp, #40\n"
+"    mov     r1, sp\n"
+"    ldm     r0!, {r2-r6}\n"
+"    stm     r1!, {r2-r6}\n"
+"    ldm     r0!, {r2-r6}\n"
+"    stm     r1!, {r2-r6}\n"
+"    ldm     r0!, {r1-r3}\n"
 "    mov     r12, r2\n"
-"    mov     lr, r3\n"
-"    ldr     r5, [sp, #36]\n"
-"    ldm     r5!, {r2, r3, r6, r7}\n"
-"    mov     r8, r2\n"
-"    mov     r9, r3\n"
-"    mov     r10, r6\n"
-"    mov     r11, r7\n"
-"    movs    r5, #0\n"
+"    adr     r2, 3f\n"
+"    adds    r2, r2, r3\n"
+"    adds    r2, #1\n"
+"    mov     lr, r2\n"
 "1:\n"
+"    ldr     r2, [sp, #28]\n"
+"    cmp     r2, #0\n"
+"    beq     4f\n"
+"    ldr     r3, [r2]\n"
+"    mov     r8, r3\n"
+"    mov     r9, r3\n"
+"    mov     r10, r3\n"
+"    mov     r11, r3\n"
+"    ldr     r3, [sp, #32]\n"
+"    adds    r2, r2, r3\n"
+"    str     r2, [sp, #28]\n"
+"2:\n"
+"    ldr     r0, [sp, #36]\n"
+"    bx      lr\n"
+"    .balign 4\n"
+"3:\n"
+"    .rept   8\n"
+"    ldm     r0!, {r2, r3, r5, r6, r7}\n"
 "    ldrsh   r4, [r1, r5]\n"
-"    ldm     r0!, {r2, r3, r6, r7}\n"
-"    add     r5, r12\n"
 "    mul_terms\n"
-"    cmp     r5, lr\n"
-"    bne     1b\n"
-"    ldr     r5, [sp, #36]\n"
-"    mov     r2, r8\n"
-"    mov     r3, r9\n"
-"    mov     r6, r10\n"
+"    .endr\n"
+"    cmp     r0, r12\n"
+"    bne     3b\n"
+"    mov     r0, sp\n"
+"    ldm     r0!, {r2-r6}\n"
+"    mov     r7, r8\n"
+"    str     r7, [r2]\n"
+"    mov     r7, r9\n"
+"    str     r7, [r2, r4]\n"
+"    mov     r7, r10\n"
+"    str     r7, [r3]\n"
 "    mov     r7, r11\n"
-"    stm     r5!, {r2, r3, r6, r7}\n"
+"    str     r7, [r3, r4]\n"
+"    adds    r2, r2, r5\n"
+"    adds    r3, r3, r6\n"
+"    mov     r4, sp\n"
+"    stm     r4!, {r2, r3}\n"
+"    ldm     r0!, {r2, r3}\n"
+"    adds    r1, r1, r2\n"
+"    cmp     r1, r3\n"
+"    beq     5f\n"
+"    b       1b\n"
+"4:\n"
+"    mov     r0, sp\n"
+"    ldm     r0!, {r2-r4}\n"
+"    ldr     r7, [r2]\n"
+"    mov     r8, r7\n"
+"    ldr     r7, [r2, r4]\n"
+"    mov     r9, r7\n"
+"    ldr     r7, [r3]\n"
+"    mov     r10, r7\n"
+"    ldr     r7, [r3, r4]\n"
+"    mov     r11, r7\n"
+"    b       2b\n"
+"5:\n"
+"    add     sp, #40\n"
 "    mul_restore\n"
 "    .size mul_dot, .-mul_dot\n"
 
-/* mul_gradient(r0 = terms; r1 = turned tile of a row; r2 = tiles; r3 = four sums, added to). */
+/* mul_unpack(r0 = terms, r1 = mul_unpack_t): the terms of bytes that are not all zero. Returns the
+ * end of the terms. r1: input; r8..r11: rows, r12: inputs, lr: the last place of a term. */
 "    .balign 4\n"
-"    .global mul_gradient\n"
+"    .global mul_unpack\n"
 "    .thumb_func\n"
-"    .type mul_gradient, %function\n"
-"mul_gradient:\n"
+"    .type mul_unpack, %function\n"
+"mul_unpack:\n"
 "    mul_save\n"
-"    lsls    r2, r2, #4\n"
-"    adds    r2, r2, r1\n"
-"    mov     r12, r2\n"
-"    mov     lr, r3\n"
-"    ldm     r3!, {r2, r4, r5, r6}\n"
+"    push    {r1}\n"
+"    ldm     r1!, {r2-r7}\n"
 "    mov     r8, r2\n"
-"    mov     r9, r4\n"
-"    mov     r10, r5\n"
-"    mov     r11, r6\n"
+"    mov     r9, r3\n"
+"    mov     r10, r4\n"
+"    mov     r11, r5\n"
+"    mov     r12, r6\n"
+"    mov     lr, r7\n"
+"    ldr     r1, [r1]\n"
 "1:\n"
-"    ldr     r5, [r1]\n"
-"    mul_step\n"
-"    ldr     r5, [r1, #8]\n"
-"    mul_step\n"
-"    adds    r1, #16\n"
+"    mov     r7, r8\n"
+"    ldrb    r2, [r7, r1]\n"
+"    mov     r7, r9\n"
+"    ldrb    r3, [r7, r1]\n"
+"    mov     r7, r10\n"
+"    ldrb    r5, [r7, r1]\n"
+"    mov     r7, r11\n"
+"    ldrb    r6, [r7, r1]\n"
+"    lsls    r4, r1, #1\n"
+"    adds    r1, #1\n"
+"    adds    r7, r2, r3\n"
+"    adds    r7, r7, r5\n"
+"    adds    r7, r7, r6\n"
+"    beq     2f\n"
+"    stm     r0!, {r2-r6}\n"
+"    cmp     r0, lr\n"
+"    bhi     3f\n"
+"2:\n"
 "    cmp     r1, r12\n"
 "    bne     1b\n"
-"    mov     r3, lr\n"
-"    mov     r2, r8\n"
-"    mov     r4, r9\n"
-"    mov     r5, r10\n"
-"    mov     r6, r11\n"
-"    stm     r3!, {r2, r4, r5, r6}\n"
+"3:\n"
+"    pop     {r2}\n"
+"    str     r1, [r2, #24]\n"
 "    mul_restore\n"
-"    .size mul_gradient, .-mul_gradient\n"
+"    .size mul_unpack, .-mul_unpack\n"
 
-/* One weight: sum in `sum`, s in r6, 2^wb in r5, wb + 1 in r1, weights at r7. Out of range: to
- * the sign's end of it, and a mark in r12. */
-"    .macro mul_weight at, sum\n"
-"    mov     r3, \\sum\n"
-"    asrs    r3, r6\n"
-"    movs    r4, #\\at\n"
-"    ldrsh   r2, [r7, r4]\n"
-"    subs    r2, r2, r3\n"
-"    adds    r3, r2, r5\n"
-"    lsrs    r3, r1\n"
-"    beq     1f\n"
-"    mov     r12, r3\n"
-"    asrs    r2, r2, #31\n"
-"    subs    r3, r5, #1\n"
-"    eors    r2, r3\n"
-"1:\n"
-"    strh    r2, [r7, #\\at]\n"
+/* The draws of the next row in r2..r5. */
+"    .macro mul_draws\n"
+"    mov     r1, sp\n"
+"    ldm     r1!, {r2-r7}\n"
+"    .irp    draw, r2, r3, r4, r5\n"
+"    muls    \\draw, r6, \\draw\n"
+"    adds    \\draw, \\draw, r7\n"
+"    .endr\n"
+"    mov     r0, sp\n"
+"    stm     r0!, {r2-r5}\n"
 "    .endm\n"
 
-/* mul_update(r0 = mul_update_t): four inputs of all rows, up to sixteen samples. Returns not 0 if
- * a weight was clamped (r12). lr: where the eight steps of 42 bytes begin. Frame: the record. */
+/* The next row's deltas. */
+"    .macro mul_next_row\n"
+"    ldr     r2, [sp, #52]\n"
+"    add     r12, r2\n"
+"    .endm\n"
+
+/* mul_update(r0 = mul_update_t): four inputs of all rows. Returns not 0 if a weight was clamped.
+ * Frame: the record. r12: deltas of the row, lr: unpacked inputs. */
 "    .balign 4\n"
 "    .global mul_update\n"
 "    .thumb_func\n"
 "    .type mul_update, %function\n"
 "mul_update:\n"
 "    mul_save\n"
-"    sub     sp, #68\n"
+"    sub     sp, #76\n"
 "    mov     r1, sp\n"
+"    .rept   3\n"
 "    ldm     r0!, {r2-r7}\n"
 "    stm     r1!, {r2-r7}\n"
-"    ldm     r0!, {r2-r7}\n"
-"    stm     r1!, {r2-r7}\n"
-"    ldm     r0!, {r2-r6}\n"
-"    stm     r1!, {r2-r6}\n"
+"    .endr\n"
+"    ldm     r0!, {r2, r3}\n"
+"    stm     r1!, {r2}\n"
+"    mov     r12, r3\n"
+"    ldr     r2, [sp, #32]\n"
+"    mov     lr, r2\n"
 "    adr     r2, 3f\n"
-"    ldr     r3, [sp, #52]\n"
+"    ldr     r3, [sp, #36]\n"
 "    adds    r2, r2, r3\n"
 "    adds    r2, #1\n"
-"    mov     lr, r2\n"
-"    movs    r2, #0\n"
-"    mov     r12, r2\n"
-"2:\n"
-"    mov     r7, sp\n"
-"    ldm     r7!, {r2-r6}\n"
-"    .irp    sum, r8, r9, r10, r11\n"
-"    muls    r2, r3, r2\n"
-"    adds    r2, r2, r4\n"
-"    movs    r0, r2\n"
-"    lsrs    r0, r5\n"
-"    mov     \\sum, r0\n"
+"    str     r2, [sp, #36]\n"
+"    b       1f\n"
+
+/* A listed row, header in r5: the first delta, then the code of the others is entered. */
+"6:\n"
+"    lsrs    r5, r5, #16\n"
+"    beq     7f\n"
+"    ldrb    r0, [r1, #8]\n"
+"    add     r0, lr\n"
+"    ldm     r0!, {r2, r3, r6, r7}\n"
+"    movs    r4, #4\n"
+"    ldrsh   r4, [r1, r4]\n"
+"    mul_first\n"
+"    add     pc, r5\n"
+/* No delta but 0: the weights stay. 32 bytes. */
+"7:\n"
+"    mul_next_row\n"
+"    mul_draws\n"
+"    ldr     r7, [sp, #60]\n"
+"    b       5f\n"
+/* 26 bytes a delta. */
+"    .irp    at, 24, 22, 18, 16, 12, 10, 6\n"
+"    .if     (\\at - 4) % 6\n"
+"    ldrb    r0, [r1, #\\at+3]\n"
+"    .else\n"
+"    ldrb    r0, [r1, #\\at+4]\n"
+"    .endif\n"
+"    add     r0, lr\n"
+"    ldm     r0!, {r2, r3, r6, r7}\n"
+"    movs    r4, #\\at\n"
+"    ldrsh   r4, [r1, r4]\n"
+"    mul_terms\n"
 "    .endr\n"
-"    ldm     r7!, {r3, r4}\n"
-"    muls    r2, r3, r2\n"
-"    adds    r2, r2, r4\n"
-"    str     r2, [sp]\n"
-"    ldm     r7!, {r0, r1}\n"
-"    bx      lr\n"
+"    b       4f\n"
+
+/* A row: listed if its first half is -32768. Other rows in pairs of deltas, the first, then from
+ * the last to the second, 42 bytes a pair. */
+"1:\n"
+"    mov     r1, r12\n"
+"    ldr     r5, [r1]\n"
+"    lsls    r4, r5, #17\n"
+"    bne     2f\n"
+"    bcc     2f\n"
+"    b       6b\n"
+"2:\n"
+"    mov     r0, lr\n"
+"    ldm     r0!, {r2, r3, r6, r7}\n"
+"    sxth    r4, r5\n"
+"    mul_first\n"
+"    ldm     r0!, {r2, r3, r6, r7}\n"
+"    asrs    r4, r5, #16\n"
+"    mul_terms\n"
+"    ldr     r2, [sp, #36]\n"
+"    bx      r2\n"
 "    .balign 4\n"
 "3:\n"
-"    .set    mul_at, 0\n"
-"    .rept   8\n"
-"    ldr     r5, [r1, #mul_at]\n"
-"    mul_step\n"
-"    .set    mul_at, mul_at+8\n"
+"    .irp    at, 28, 24, 20, 16, 12, 8, 4\n"
+"    ldr     r5, [r1, #\\at]\n"
+"    ldm     r0!, {r2, r3, r6, r7}\n"
+"    sxth    r4, r5\n"
+"    mul_terms\n"
+"    ldm     r0!, {r2, r3, r6, r7}\n"
+"    asrs    r4, r5, #16\n"
+"    mul_terms\n"
 "    .endr\n"
-"    ldr     r2, [sp, #40]\n"
-"    ldr     r3, [sp, #32]\n"
-"    adds    r3, r3, r2\n"
-"    str     r3, [sp, #32]\n"
-"    ldr     r3, [sp, #44]\n"
-"    subs    r3, r3, r2\n"
-"    str     r3, [sp, #40]\n"
-"    ldr     r5, [sp, #60]\n"
-"    ldr     r1, [sp, #64]\n"
-"    ldr     r6, [sp, #16]\n"
-"    ldr     r7, [sp, #36]\n"
-"    mul_weight 0, r8\n"
-"    mul_weight 2, r9\n"
-"    mul_weight 4, r10\n"
-"    mul_weight 6, r11\n"
-"    ldr     r2, [sp, #48]\n"
-"    adds    r7, r7, r2\n"
-"    str     r7, [sp, #36]\n"
-"    ldr     r2, [sp, #56]\n"
-"    cmp     r7, r2\n"
-"    beq     5f\n"
-"    b       2b\n"
+
+/* u = (G + random) >> s, of the odd weights in the high half. */
+"4:\n"
+"    mul_next_row\n"
+"    mul_draws\n"
+"    ldm     r1!, {r6, r7}\n"
+"    .irp    draw, r2, r3, r4, r5\n"
+"    lsrs    \\draw, r6\n"
+"    .endr\n"
+"    add     r2, r8\n"
+"    add     r3, r9\n"
+"    add     r4, r10\n"
+"    add     r5, r11\n"
+"    .irp    step, r2, r3, r4, r5\n"
+"    asrs    \\step, r7\n"
+"    .endr\n"
+"    lsls    r3, r3, #16\n"
+"    lsls    r5, r5, #16\n"
+"    ldr     r7, [sp, #60]\n"
+"    ldr     r6, [sp, #40]\n"
+"    lsls    r0, r7, #30\n"
+"    bne     7f\n"
+
+/* Two weights in a word, 32768 added to the low one: a step borrows nothing from the high one.
+ * One test that all four stay inside their bits. */
+"    ldm     r7!, {r0, r1}\n"
+"    subs    r7, #8\n"
+"    eors    r0, r6\n"
+"    eors    r1, r6\n"
+"    subs    r0, r0, r2\n"
+"    subs    r0, r0, r3\n"
+"    subs    r1, r1, r4\n"
+"    subs    r1, r1, r5\n"
+"    ldr     r2, [sp, #44]\n"
+"    ldr     r3, [sp, #48]\n"
+"    adds    r4, r0, r2\n"
+"    adds    r5, r1, r2\n"
+"    orrs    r4, r5\n"
+"    tst     r4, r3\n"
+"    bne     8f\n"
+"    eors    r0, r6\n"
+"    eors    r1, r6\n"
+"    stm     r7!, {r0, r1}\n"
+"    subs    r7, #8\n"
 "5:\n"
-"    mov     r0, r12\n"
-"    add     sp, #68\n"
+"    ldr     r2, [sp, #56]\n"
+"    adds    r7, r7, r2\n"
+"    str     r7, [sp, #60]\n"
+"    ldr     r2, [sp, #64]\n"
+"    cmp     r7, r2\n"
+"    beq     9f\n"
+"    b       1b\n"
+
+/* Weights that do not begin at a word. */
+"7:\n"
+"    ldrh    r0, [r7]\n"
+"    ldrh    r1, [r7, #2]\n"
+"    lsls    r1, r1, #16\n"
+"    orrs    r0, r1\n"
+"    eors    r0, r6\n"
+"    subs    r0, r0, r2\n"
+"    subs    r0, r0, r3\n"
+"    ldrh    r1, [r7, #4]\n"
+"    ldrh    r2, [r7, #6]\n"
+"    lsls    r2, r2, #16\n"
+"    orrs    r1, r2\n"
+"    eors    r1, r6\n"
+"    subs    r1, r1, r4\n"
+"    subs    r1, r1, r5\n"
+
+/* Weight by weight: out of range, to the sign's end of it. */
+"8:\n"
+"    eors    r0, r6\n"
+"    eors    r1, r6\n"
+"    strh    r0, [r7]\n"
+"    lsrs    r0, r0, #16\n"
+"    strh    r0, [r7, #2]\n"
+"    strh    r1, [r7, #4]\n"
+"    lsrs    r1, r1, #16\n"
+"    strh    r1, [r7, #6]\n"
+"    ldr     r5, [sp, #68]\n"
+"    lsls    r6, r5, #1\n"
+"    movs    r4, #6\n"
+"1:\n"
+"    ldrsh   r2, [r7, r4]\n"
+"    adds    r3, r2, r5\n"
+"    cmp     r3, r6\n"
+"    blo     2f\n"
+"    asrs    r2, r2, #31\n"
+"    subs    r3, r5, #1\n"
+"    eors    r2, r3\n"
+"    strh    r2, [r7, r4]\n"
+"    str     r5, [sp, #72]\n"
+"2:\n"
+"    subs    r4, #2\n"
+"    bpl     1b\n"
+"    b       5b\n"
+"9:\n"
+"    ldr     r0, [sp, #72]\n"
+"    add     sp, #76\n"
 "    mul_restore\n"
 "    .size mul_update, .-mul_update\n"
 );
 /* clang-format on */
 
-#define STEPS_A_TURN 8u
-#define BYTES_A_STEP 42u /* of code */
-#define TERM_BYTES 16u
+/* The factor's place in bytes behind that of the sums, and what it is multiplied with. */
+typedef struct {
+    int32_t first[2];
+    uint32_t factor;
+    int32_t last[2];
+} mul_term_t;
+
+typedef struct {
+    int32_t *low, *high;  /* sums of lanes 0 and 1, of lanes 2 and 3 */
+    uint32_t lane_bytes;  /* from one of two lanes to the other */
+    uint32_t low_step, high_step; /* bytes to the next sums */
+    uint32_t w_step;
+    const int16_t *w_end; /* where the factors behind the last sums would be */
+    const int32_t *from;  /* initial sum of all lanes; NULL: the sums grow */
+    uint32_t from_step;
+    const mul_term_t *terms;
+    const int16_t *w;     /* factors of the first sums */
+    const mul_term_t *end;
+    uint32_t entry;       /* bytes of code to skip */
+} mul_dot_t;
+
+void mul_dot(const mul_dot_t *dot);
+
+#define TERMS_A_TURN 8u
+#define BYTES_A_TERM 20u /* of code */
 
 static int32_t load_element(const void *row, uint32_t i, uint8_t format)
 {
@@ -311,197 +433,277 @@ static int32_t load_element(const void *row, uint32_t i, uint8_t format)
                                 : ((const int16_t *)row)[i];
 }
 
-static uint32_t left_out(uint32_t steps)
+/* Sets the terms, one at least. */
+static void set_terms(mul_dot_t *dot, mul_term_t *terms, uint32_t count)
 {
-    return (0u - steps) % STEPS_A_TURN;
+    if (count == 0) {
+        memset(terms, 0, sizeof *terms);
+        count = 1;
+    }
+    dot->terms = terms;
+    dot->end = terms + count;
+    dot->entry = BYTES_A_TERM * ((0u - count) % TERMS_A_TURN);
 }
 
-/* Unpacks inputs first .. first + count - 1 of four rows. */
-static void unpack_rows(const kernels_layer_t *layer, const kernels_forward_t *forward,
-                        uint32_t first, uint32_t count)
+/* Appends a term unless it is zero. */
+static mul_term_t *append_term(mul_term_t *term, int32_t a, int32_t b, int32_t c, int32_t d,
+                               uint32_t factor)
 {
-    for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
-        int32_t *out = (int32_t *)forward->work + lane;
-        if (layer->format == INPUT_U8) {
-            const uint8_t *row = (const uint8_t *)forward->row[lane] + first;
-            for (const uint8_t *end = row + count; row != end; out += KERNELS_LANES) {
-                *out = *row++;
-            }
-        } else {
-            for (uint32_t i = first; i < first + count; i++, out += KERNELS_LANES) {
-                *out = load_element(forward->row[lane], i, layer->format);
-            }
-        }
+    if ((a | b | c | d) != 0) {
+        *term++ = (mul_term_t){{a, b}, factor, {c, d}};
     }
+    return term;
 }
 
 typedef struct {
-    const int32_t *x;     /* unpacked rows */
-    uint32_t w_bytes;     /* bytes of weights of a block */
-    uint32_t unused;
-    uint32_t w_gap;       /* bytes of weights between blocks */
-    uint32_t entry;       /* bytes of code to skip */
-    const int32_t *from;  /* initial sums */
-    uint32_t from_stride; /* bytes between lanes */
-    int32_t *to;          /* sums */
-    uint32_t to_stride;
-    const int16_t *w;
-    const int16_t *w_end; /* where the block behind the last would begin */
-} mul_forward_t;
+    const void *row[KERNELS_LANES];
+    uint32_t inputs;
+    const mul_term_t *last; /* place of the last term there is room for */
+    uint32_t at;            /* the next input */
+} mul_unpack_t;
 
-void mul_forward(const mul_forward_t *block);
-void mul_dot(const int32_t *terms, const int16_t *factors, uint32_t step_bytes, uint32_t bytes,
-             int32_t *sums);
-void mul_gradient(const int32_t *terms, const int16_t *delta, uint32_t tiles, int32_t *sums);
+mul_term_t *mul_unpack(mul_term_t *terms, mul_unpack_t *rows);
 
-/* One output at a time, by single terms: rows of weights that do not begin at a word. */
-static void forward_single(const kernels_layer_t *layer, const int32_t *x, uint32_t count,
-                           const mul_forward_t *block, uint32_t inputs)
+/* The same for other elements than bytes. */
+static mul_term_t *unpack_elements(mul_term_t *terms, mul_unpack_t *rows, uint8_t format)
 {
-    for (uint32_t j = 0; j < count; j++) {
-        int32_t sums[KERNELS_LANES];
+    while (rows->at < rows->inputs && terms <= rows->last) {
+        int32_t x[KERNELS_LANES];
         for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
-            sums[lane] = block->from[lane * block->from_stride / 4u + j];
+            x[lane] = load_element(rows->row[lane], rows->at, format);
         }
-        mul_dot(x, block->w + j * layer->inputs, 2u, 2u * inputs, sums);
-        for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
-            block->to[lane * block->to_stride / 4u + j] = sums[lane];
-        }
+        terms = append_term(terms, x[0], x[1], x[2], x[3], 2u * rows->at);
+        rows->at++;
     }
+    return terms;
 }
 
+/* The workspace begins with the number of terms if they are those of all inputs, else with 0. */
 void kernels_forward(const kernels_layer_t *layer, const kernels_forward_t *forward,
                      uint32_t first, uint32_t count, int32_t *acc, uint32_t stride)
 {
-    const uint32_t all = layer->inputs;
-    const uint32_t room = forward->work_bytes / TERM_BYTES;
-    for (uint32_t i = 0; i < all; i += room) {
-        const uint32_t inputs = all - i < room ? all - i : room;
-        if (first == 0 || room < all) {
-            unpack_rows(layer, forward, i, inputs);
-        }
-        const uint32_t skip = left_out(inputs / 2u);
-        mul_forward_t block = {
-            .x = forward->work,
-            .w_bytes = 2u * inputs,
-            .w_gap = 2u * (all - inputs),
-            .entry = BYTES_A_STEP * skip,
-            .from = i == 0 ? forward->bias + first : acc,
-            .from_stride = i == 0 ? 0u : 4u * stride,
-            .to = acc,
-            .to_stride = 4u * stride,
-            .w = layer->weights + first * all + i,
-        };
-        block.w_end = block.w + count * all;
-        if (all % 2u == 0) {
-            mul_forward(&block);
+    uint32_t *all = forward->work;
+    mul_term_t *terms = (mul_term_t *)(all + 1);
+    mul_dot_t dot = {
+        .lane_bytes = 4u * stride,
+        .low_step = 4u,
+        .high_step = 4u,
+        .w_step = 2u * layer->inputs,
+        .from = forward->bias + first,
+        .from_step = 4u,
+        .w = layer->weights + first * layer->inputs,
+    };
+    dot.w_end = dot.w + count * layer->inputs;
+    mul_unpack_t rows = {
+        .inputs = layer->inputs,
+        .last = (const mul_term_t *)((const uint8_t *)all + forward->work_bytes) - 1,
+    };
+    memcpy(rows.row, forward->row, sizeof rows.row);
+    do {
+        uint32_t number = *all;
+        if (first == 0 || number == 0) {
+            const bool begins = rows.at == 0;
+            const mul_term_t *end = layer->format == INPUT_U8
+                                        ? mul_unpack(terms, &rows)
+                                        : unpack_elements(terms, &rows, layer->format);
+            number = (uint32_t)(end - terms);
+            *all = begins && rows.at == rows.inputs ? number : 0u;
         } else {
-            forward_single(layer, forward->work, count, &block, inputs);
+            rows.at = rows.inputs;
         }
-    }
+        set_terms(&dot, terms, number);
+        dot.low = acc;
+        dot.high = acc + 2u * stride;
+        mul_dot(&dot);
+        dot.from = NULL;
+    } while (rows.at < rows.inputs);
 }
 
-/* Outputs whose deltas are unpacked at a time, on the stack. */
-enum { OUTPUTS_AT_ONCE = 8 };
+/* Terms on the stack. */
+enum { OUTPUTS_AT_ONCE = 12 };
 
-static void unpack_deltas(const kernels_backward_t *backward, uint32_t first, uint32_t count,
-                          int32_t *out)
+/* Terms of the outputs from *at on, as many as there is room for. Returns their number. */
+static uint32_t unpack_deltas(const kernels_layer_t *layer, const kernels_backward_t *backward,
+                              uint32_t *at, mul_term_t *terms)
 {
-    for (uint32_t j = first; j < first + count; j++) {
+    mul_term_t *term = terms;
+    uint32_t j = *at;
+    for (; j < layer->outputs && term < terms + OUTPUTS_AT_ONCE; j++) {
         const int16_t *delta = backward->delta + kernels_delta_index(backward->quads, 0, j);
-        for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
-            *out++ = delta[2u * lane];
-        }
+        term = append_term(term, delta[0], delta[2], delta[4], delta[6], 2u * layer->inputs * j);
     }
+    *at = j;
+    return (uint32_t)(term - terms);
 }
 
 void kernels_backward(const kernels_layer_t *layer, const kernels_backward_t *backward)
 {
-    const uint32_t inputs = layer->inputs;
-    for (uint32_t j = 0; j < layer->outputs; j += OUTPUTS_AT_ONCE) {
-        int32_t deltas[OUTPUTS_AT_ONCE * KERNELS_LANES];
-        const uint32_t left = layer->outputs - j;
-        const uint32_t count = left < OUTPUTS_AT_ONCE ? left : OUTPUTS_AT_ONCE;
-        unpack_deltas(backward, j, count, deltas);
-        for (uint32_t i = 0; i < inputs; i++) {
-            int32_t *low = backward->low + i / 2u * 4u * backward->quads + i % 2u;
-            int32_t *high = backward->high + i / 2u * 4u + i % 2u;
-            int32_t sums[KERNELS_LANES] = {0};
-            if (j != 0) {
-                sums[0] = low[0];
-                sums[1] = low[2];
-                sums[2] = high[0];
-                sums[3] = high[2];
-            }
-            mul_dot(deltas, layer->weights + j * inputs + i, 2u * inputs, 2u * inputs * count,
-                    sums);
-            low[0] = sums[0];
-            low[2] = sums[1];
-            high[0] = sums[2];
-            high[2] = sums[3];
+    static const int32_t zero = 0;
+    mul_term_t terms[OUTPUTS_AT_ONCE];
+    mul_dot_t dot = {
+        .lane_bytes = 8u,
+        .low_step = 16u * backward->quads,
+        .high_step = 16u,
+        .w_step = 4u,
+        .from = &zero,
+    };
+    uint32_t j = 0;
+    do {
+        set_terms(&dot, terms, unpack_deltas(layer, backward, &j, terms));
+        for (uint32_t odd = 0; odd < 2u && odd < layer->inputs; odd++) {
+            dot.low = backward->low + odd;
+            dot.high = backward->high + odd;
+            dot.w = layer->weights + odd;
+            dot.w_end = dot.w + ((layer->inputs - odd + 1u) & ~1u);
+            mul_dot(&dot);
         }
-    }
+        dot.from = NULL;
+    } while (j < layer->outputs);
 }
 
+/* Rows of deltas, four for each tile in a row, are rearranged in place. Up to LISTED_A_TILE a tile
+ * are listed where the others are 0: a first half that no delta has, then what the code needs to
+ * begin with the last delta, or 0; then for each pair of deltas: both, then their places among the
+ * unpacked inputs in bytes. */
+#define LISTED 0x8000u
+#define LISTED_A_TILE 2u
+#define TILES_MAX 4u
+#define LISTED_MAX (LISTED_A_TILE * TILES_MAX)
+#define BYTES_A_DELTA 26u /* of code */
+#define BYTES_BEFORE_DELTAS 30u
+
+#define BYTES_A_PAIR 42u
+#define PAIRS_MAX (KERNELS_LANES / 2u * TILES_MAX)
+
 typedef struct {
-    uint32_t prng;            /* of the row, in front of the block */
-    random_jump_t draw;
-    uint32_t random_shift;    /* 32 - s */
-    uint32_t shift;           /* s */
-    random_jump_t next_row;   /* from behind the block to in front of the next row's */
-    const int32_t *x;         /* unpacked inputs */
-    const int16_t *delta;     /* turned tile of the first row, in front by the steps left out */
+    uint32_t prng[4];        /* the draws of the four weights in the row in front of the first */
+    random_jump_t row;
+    uint32_t random_shift;   /* 32 - s */
+    uint32_t shift;          /* s */
+    const int32_t *x;        /* unpacked inputs */
+    uint32_t entry;          /* bytes of code to skip */
+    uint32_t half;           /* 32768 */
+    uint32_t bias;           /* makes two weights in a word 2^wb larger than they are */
+    uint32_t mask;           /* the bits that these do not have */
+    uint32_t delta_bytes;    /* from one row to the next */
+    uint32_t w_bytes;
     int16_t *w;
-    uint32_t gap, gaps;       /* bytes to the deltas of the next row; to those of the next but one */
-    uint32_t w_bytes;         /* from one row to the next */
-    uint32_t entry;           /* bytes of code to skip */
     const int16_t *w_end;
-    uint32_t high;            /* 2^wb */
-    uint32_t bits;            /* wb + 1 */
+    uint32_t high;           /* 2^wb */
+    uint32_t clamped;        /* 0 */
+    const int16_t *delta;
 } mul_update_t;
 
 uint32_t mul_update(const mul_update_t *block);
 
-/* Unpacks up to four inputs of the batch, up to sixteen samples; whole tiles, the rest 0. */
-static void unpack_inputs(const kernels_layer_t *layer, const kernels_update_t *update,
-                          uint32_t first)
+/* Four halves of each of two rows: a turned tile. */
+typedef struct {
+    uint32_t pair[4];
+} mul_tile_t;
+
+/* A row of `pairs` pairs of deltas; `turned`: from its first pair on, every second word.
+ * The unpacked samples: the first pair, then from the last to the second. */
+static void arrange_row(const uint32_t *turned, uint32_t pairs, uint32_t listed_max, uint32_t *row)
 {
-    const uint32_t width = layer->format == INPUT_I16 ? 2u : 1u;
-    const uint8_t *row = (const uint8_t *)update->x + first * width;
-    const uint32_t columns = layer->inputs - first;
-    int32_t *out = update->work;
-    uint32_t b = 0;
-    for (; b < update->count; b++, row += layer->inputs * width) {
-        if (columns >= 4u && layer->format == INPUT_U8) {
-            *out++ = row[0];
-            *out++ = row[1];
-            *out++ = row[2];
-            *out++ = row[3];
-            continue;
+    uint8_t *at = (uint8_t *)(row + 1);
+    uint32_t count = 0, place = 0;
+    for (uint32_t p = 0; p < pairs; p++) {
+        const uint32_t pair = turned[2u * p];
+        for (uint32_t odd = 0; odd < 2u && pair >> 16u * odd != 0; odd++) {
+            const uint32_t d = pair >> 16u * odd & 0xFFFFu;
+            if (d == 0) {
+                continue;
+            }
+            if (count == listed_max) {
+                for (p = 0; p < pairs; p++) {
+                    row[p] = turned[2u * p];
+                }
+                return;
+            }
+            *(uint16_t *)at = (uint16_t)d;
+            at[4u - count % 2u] = (uint8_t)(place + 16u * odd);
+            at += 2u + 2u * (count % 2u);
+            count++;
         }
-        for (uint32_t i = 0; i < 4u; i++) {
-            *out++ = i < columns ? load_element(row, i, layer->format) : 0;
-        }
+        place = (place == 0 ? 32u * pairs : place) - 32u;
     }
-    for (; b % KERNELS_LANES != 0; b++) {
-        for (uint32_t i = 0; i < 4u; i++) {
-            *out++ = 0;
+    row[0] = LISTED | (count == 0 ? 0u
+                                  : BYTES_BEFORE_DELTAS + BYTES_A_DELTA * (LISTED_MAX - count))
+                          << 16;
+}
+
+static void arrange_rows(const kernels_layer_t *layer, const kernels_update_t *update)
+{
+    const uint32_t tiles = update->quads;
+    const uint32_t pairs = 2u * kernels_quads(update->count);
+    const uint32_t listed_max = tiles == 1u ? 0u : LISTED_A_TILE * tiles;
+    mul_tile_t *rows = (mul_tile_t *)(void *)update->delta;
+    for (uint32_t j = 0; j < layer->outputs; j += 2u, rows += tiles) {
+        mul_tile_t *copy = update->work;
+        for (uint32_t tile = 0; tile < tiles; tile++) {
+            copy[tile] = rows[tile];
         }
+        arrange_row(copy->pair, pairs, listed_max, rows->pair);
+        arrange_row(copy->pair + 1, pairs, listed_max, rows->pair + 2u * tiles);
     }
 }
 
-/* The gradients of a row: from the unpacked inputs, or from the rows of a larger batch. */
+/* Unpacks four inputs of two samples, the first `used` as 0. */
+static void unpack_pair(const void *row, const void *other, uint8_t format, uint32_t used,
+                        int32_t *out)
+{
+    for (uint32_t i = 0; i < 4u; i++) {
+        out[i] = i < used ? 0 : load_element(row, i, format);
+        out[4u + i] = i < used ? 0 : load_element(other, i, format);
+    }
+}
+
+/* The same for bytes, all used, of an even number of samples. */
+static __attribute__((noinline)) void unpack_bytes(const uint8_t *row, uint32_t row_bytes,
+                                                   uint32_t pairs, int32_t *out, int32_t *back)
+{
+    for (; pairs > 0; pairs--, row += row_bytes, out = back -= 8) {
+        const int32_t a = row[0], b = row[1], c = row[2], d = row[3];
+        out[0] = a;
+        out[1] = b;
+        out[2] = c;
+        out[3] = d;
+        row += row_bytes;
+        out[4] = row[0];
+        out[5] = row[1];
+        out[6] = row[2];
+        out[7] = row[3];
+    }
+}
+
+/* Unpacks four inputs of the batch; an odd last sample twice. */
+static void unpack_inputs(const kernels_layer_t *layer, const kernels_update_t *update,
+                          uint32_t first, uint32_t used)
+{
+    const uint8_t format = layer->format;
+    const uint32_t row_bytes = format == INPUT_I16 ? 2u * layer->inputs : layer->inputs;
+    const uint8_t *row = (const uint8_t *)update->x + (format == INPUT_I16 ? 2u * first : first);
+    int32_t *out = update->work;
+    int32_t *back = out + 16u * kernels_quads(update->count);
+    if (format == INPUT_U8 && used == 0 && update->count % 2u == 0) {
+        unpack_bytes(row, row_bytes, update->count / 2u, out, back);
+        return;
+    }
+    for (uint32_t left = update->count; left > 0; out = back -= 8) {
+        const uint8_t *other = left > 1u ? row + row_bytes : row;
+        unpack_pair(row, other, format, used, out);
+        row = other + row_bytes;
+        left -= left > 1u ? 2u : 1u;
+    }
+}
+
+/* G_i = sum_b d'[b][j] * x[b][i], up to four inputs of a row. */
 static void gradients(const kernels_layer_t *layer, const kernels_update_t *update, uint32_t j,
                       uint32_t first, uint32_t columns, int32_t *sums)
 {
-    const int16_t *delta = update->delta + kernels_turned_index(update->quads, 0, j);
-    if (update->count <= 16u) {
-        mul_gradient(update->work, delta, kernels_quads(update->count), sums);
-        return;
-    }
     for (uint32_t b = 0; b < update->count; b++) {
         const int32_t d = update->delta[kernels_turned_index(update->quads, b, j)];
-        for (uint32_t i = 0; i < columns; i++) {
+        for (uint32_t i = 0; d != 0 && i < columns; i++) {
             sums[i] += d * load_element(update->x, b * layer->inputs + first + i, layer->format);
         }
     }
@@ -530,44 +732,60 @@ static int32_t update_single(const kernels_layer_t *layer, const kernels_update_
     return changed;
 }
 
-bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update, uint32_t *prng)
+/* All weights in blocks of four inputs; the last block may repeat inputs of the one before, as 0:
+ * a gradient of 0 leaves a weight as it is. */
+static bool update_blocks(const kernels_layer_t *layer, const kernels_update_t *update,
+                          uint32_t prng)
 {
-    const uint32_t inputs = layer->inputs, outputs = layer->outputs;
-    const uint32_t steps = 2u * kernels_quads(update->count);
-    const uint32_t skip = left_out(steps);
-    const bool may_clamp = update->gradient_max >> update->shift >= 16383u;
-    const bool single = may_clamp || update->velocity != NULL || update->count > 16u;
-    const random_jump_t row = random_jump(inputs), columns = random_jump(4);
+    const uint32_t inputs = layer->inputs;
+    const uint32_t unused = PAIRS_MAX - 2u * kernels_quads(update->count);
+    const uint32_t high = 1u << update->weight_bits;
     mul_update_t block = {
-        .draw = {RANDOM_MULTIPLIER, RANDOM_INCREMENT},
+        .row = random_jump(inputs),
         .random_shift = 32u - update->shift,
         .shift = update->shift,
-        .next_row = random_jump(inputs - 4u),
         .x = update->work,
-        .delta = update->delta - 4u * skip,
-        .gap = 4u,
-        .gaps = 16u * update->quads,
+        .entry = BYTES_A_PAIR * unused,
+        .half = 32768u,
+        .bias = (high << 16) + high - 32768u,
+        .mask = (0x10000u - 2u * high) * 0x10001u,
+        .delta_bytes = 8u * update->quads,
         .w_bytes = 2u * inputs,
-        .entry = BYTES_A_STEP * skip,
-        .high = 1u << update->weight_bits,
-        .bits = update->weight_bits + 1u,
+        .high = high,
+        .delta = update->delta,
     };
-    uint32_t first_row = *prng;
-    bool saturated = false;
-    for (uint32_t i = 0; i < inputs; i += 4u, first_row = random_leap(first_row, columns)) {
-        if (update->count <= 16u) {
-            unpack_inputs(layer, update, i);
+    prng = random_ahead(prng, 0u - inputs);
+    arrange_rows(layer, update);
+    for (uint32_t i = 0; i < inputs; i += 4u) {
+        const uint32_t used = inputs - i < 4u ? 4u - (inputs - i) : 0u;
+        if (used != 0) {
+            prng = random_ahead(prng, 0u - used);
         }
-        if (single || inputs - i < 4u) {
-            saturated |= update_single(layer, update, i, first_row, row) != 0;
-        } else {
-            block.prng = first_row;
-            block.w = layer->weights + i;
-            block.w_end = block.w + outputs * inputs;
-            saturated |= mul_update(&block) != 0;
+        for (uint32_t k = 0; k < 4u; k++) {
+            block.prng[k] = random_draw(&prng);
         }
+        unpack_inputs(layer, update, i - used, used);
+        block.w = layer->weights + i - used;
+        block.w_end = block.w + inputs * layer->outputs;
+        block.clamped |= mul_update(&block);
     }
-    *prng = random_ahead(*prng, inputs * outputs);
+    return block.clamped != 0;
+}
+
+bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update, uint32_t *prng)
+{
+    const uint32_t inputs = layer->inputs;
+    const bool may_clamp = update->gradient_max >> update->shift >= 16383u;
+    uint32_t first = *prng;
+    bool saturated = false;
+    *prng = random_ahead(first, inputs * layer->outputs);
+    if (!may_clamp && update->velocity == NULL && update->quads <= TILES_MAX && inputs >= 4u) {
+        return update_blocks(layer, update, first);
+    }
+    const random_jump_t row = random_jump(inputs), columns = random_jump(4);
+    for (uint32_t i = 0; i < inputs; i += 4u, first = random_leap(first, columns)) {
+        saturated |= update_single(layer, update, i, first, row) != 0;
+    }
     return saturated;
 }
 

@@ -1,11 +1,13 @@
 /* The kernels for cores with the M-profile Vector Extension: Cortex-M55.
  *
- * A block is four samples by two outputs, or four inputs by two outputs: eight sums in the even
- * registers r0..r14, eight terms of each in one VMLADAVA. Packed 16-bit halves, filled with zeros:
- *   rows       [eight inputs][4 samples][8]
- *   deltas     [eight outputs][4 samples][8]
- *   gradient   [eight samples][4 inputs][8]
- * Weights are row-major; a block's two rows are loaded straight from there. */
+ * A block is eight sums in the even registers r0..r14, eight terms of each in one VMLADAVA:
+ *   forward   four samples by two outputs; packed rows [eight inputs][4 samples][8]
+ *   backward  four samples by two inputs; weights and deltas are gathered
+ *   update    four inputs by two outputs; packed inputs [eight samples][4 inputs][8], or for up to
+ *             sixteen samples [8 inputs][samples]
+ * Packed halves are filled with zeros; weights are row-major. A vector of weights may reach beyond
+ * the weights, into the arena behind them, where its other factors are zeros: up to 14 bytes
+ * forward, seven rows backward, which is less than the deltas and sums of the layer below take. */
 #include "speed.h"
 #include "kernels.h"
 
@@ -15,6 +17,7 @@
 #include "protocol.h"
 
 #include <arm_mve.h>
+#include <stddef.h>
 #include <string.h>
 
 /* clang-format off */
@@ -22,84 +25,420 @@ __asm__(
 "    .syntax unified\n"
 "    .thumb\n"
 "    .text\n"
-/* mve_dot(r0 = mve_dot_t): [0] four vectors a turn, [4] first row, [8] second row, [12] turns,
- * [16] bytes from one vector of a row to the next, [20] sums: initial, then final, eight words. */
+
+/* mve_pack_row(r0 = row, r1 = out, r2 = inputs): vectors of eight, every fourth one of `out`;
+ * the last is filled with zeros. */
+"    .macro mve_pack_row name, load, bytes\n"
 "    .balign 4\n"
-"    .global mve_dot\n"
+"    .global \\name\n"
 "    .thumb_func\n"
-"    .type mve_dot, %function\n"
-"mve_dot:\n"
+"    .type \\name, %function\n"
+"\\name:\n"
+"    push    {r4, lr}\n"
+"    vmov.i32 q1, #0\n"
+"    subs    r3, r2, #1\n"
+"    lsrs    r3, r3, #3\n"
+"    add     r3, r1, r3, lsl #6\n"
+"    vstrh.16 q1, [r3]\n"
+"    wlstp.16 lr, r2, 2f\n"
+"1:  \\load q0, [r0], #\\bytes\n"
+"    vstrh.16 q0, [r1], #64\n"
+"    letp    lr, 1b\n"
+"2:  pop     {r4, pc}\n"
+"    .size \\name, .-\\name\n"
+"    .endm\n"
+"    mve_pack_row mve_pack_row_u8, vldrb.u16, 8\n"
+"    mve_pack_row mve_pack_row_i8, vldrb.s16, 8\n"
+"    mve_pack_row mve_pack_row_i16, vldrh.u16, 16\n"
+/* mve_pack_columns(r0 = first of eight inputs, r1 = out, r2 = inputs, r3 = samples): samples in
+ * vectors of eight, \turns of each input; what is beyond the samples stays as it is. */
+"    .macro mve_pack_columns name, load, scale, width, turns\n"
+"    .balign 4\n"
+"    .global \\name\n"
+"    .thumb_func\n"
+"    .type \\name, %function\n"
+"\\name:\n"
+"    push    {r4, lr}\n"
+"    movs    r4, #0\n"
+"    vidup.u16 q3, r4, #1\n"
+"    vmul.i16 q3, q3, r2\n"
+"    subs    r2, r2, #1\n"
+"    wlstp.16 lr, r3, 2f\n"
+"1:\n"
+"    .irp k, 0, 1, 2, 3, 4, 5, 6, 7\n"
+"    \\load q0, [r0, q3\\scale]\n"
+"    vstrh.16 q0, [r1, #16*\\turns*\\k]\n"
+"    adds    r0, r0, #\\width\n"
+"    .endr\n"
+"    add     r0, r0, r2, lsl #2+\\width\n"
+"    adds    r1, r1, #16\n"
+"    letp    lr, 1b\n"
+"2:  pop     {r4, pc}\n"
+"    .size \\name, .-\\name\n"
+"    .endm\n"
+"    mve_pack_columns mve_pack8_u8, vldrb.u16, , 1, 1\n"
+"    mve_pack_columns mve_pack8_i8, vldrb.s16, , 1, 1\n"
+"    mve_pack_columns mve_pack8_i16, vldrh.u16, \", uxtw #1\", 2, 1\n"
+"    mve_pack_columns mve_pack16_u8, vldrb.u16, , 1, 2\n"
+"    mve_pack_columns mve_pack16_i8, vldrb.s16, , 1, 2\n"
+"    mve_pack_columns mve_pack16_i16, vldrh.u16, \", uxtw #1\", 2, 2\n"
+
+/* Eight sums: r0, r2 of sample 0; r4, r6; r8, r10; r12, lr of sample 3. q4, q5: weights. */
+"    .macro mve_forward_turn\n"
+"    vldrh.u16 q4, [r3], #16\n"
+"    vldrh.u16 q1, [r1, #16]\n"
+"    vmladava.s16 r4, q1, q4\n"
+"    vldrh.u16 q5, [r5], #16\n"
+"    vmladava.s16 r6, q1, q5\n"
+"    vldrh.u16 q2, [r1, #32]\n"
+"    vmladava.s16 r8, q2, q4\n"
+"    vldrh.u16 q3, [r1, #48]\n"
+"    vmladava.s16 r10, q2, q5\n"
+"    vldrh.u16 q0, [r1], #64\n"
+"    vmladava.s16 r12, q3, q4\n"
+"    vmladava.s16 lr, q3, q5\n"
+"    vmladava.s16 r0, q0, q4\n"
+"    vmladava.s16 r2, q0, q5\n"
+"    .endm\n"
+/* mve_forward(r0 = mve_forward_t). r1 packed rows, r3 and r5 rows of weights, r7 turns left,
+ * r9 where sums come from and go to, r11 the record. */
+"    .balign 4\n"
+"    .global mve_forward\n"
+"    .thumb_func\n"
+"    .type mve_forward, %function\n"
+"mve_forward:\n"
 "    push    {r4-r11, lr}\n"
 "    vpush   {d8-d11}\n"
-"    ldr     r11, [r0, #16]\n"
-"    ldrd    r1, r3, [r0, #0]\n"
-"    ldrd    r5, r7, [r0, #8]\n"
-"    ldr     r9, [r0, #20]\n"
-"    ldrd    r0, r2, [r9, #0]\n"
-"    ldrd    r4, r6, [r9, #8]\n"
-"    ldrd    r8, r10, [r9, #16]\n"
-"    ldrd    r12, lr, [r9, #24]\n"
-"1:\n"
-"    vldrh.u16 q0, [r1], #16\n"
-"    vldrh.u16 q4, [r3]\n"
-"    vldrh.u16 q5, [r5]\n"
+"    mov     r11, r0\n"
+"    ldrd    r3, r5, [r11, #24]\n"
+"1:  ldm     r11, {r1, r7, r9}\n"
+"    ldr     lr, [r11, #16]\n"
+"    ldrd    r0, r2, [r9]\n"
+"    add     r9, r9, lr\n"
+"    ldrd    r4, r6, [r9]\n"
+"    add     r9, r9, lr\n"
+"    ldrd    r8, r10, [r9]\n"
+"    add     r9, r9, lr\n"
+"    ldrd    r12, lr, [r9]\n"
+"    lsrs    r7, r7, #1\n"
+"    bcc     2f\n"
+"    mve_forward_turn\n"
+"    cbz     r7, 3f\n"
+"2:  mve_forward_turn\n"
+"    mve_forward_turn\n"
+"    subs    r7, r7, #1\n"
+"    bne     2b\n"
+"3:  ldr     r9, [r11, #12]\n"
+"    ldr     r1, [r11, #20]\n"
+"    ldr     r7, [r11, #32]\n"
+"    strd    r0, r2, [r9]\n"
+"    add     r9, r9, r1\n"
+"    strd    r4, r6, [r9]\n"
+"    add     r9, r9, r1\n"
+"    strd    r8, r10, [r9]\n"
+"    add     r9, r9, r1\n"
+"    strd    r12, lr, [r9]\n"
+"    ldrd    r0, r2, [r11, #8]\n"
+"    add     r3, r3, r7\n"
+"    adds    r0, r0, #8\n"
+"    add     r5, r5, r7\n"
+"    adds    r2, r2, #8\n"
+"    ldr     r4, [r11, #36]\n"
+"    strd    r0, r2, [r11, #8]\n"
+"    cmp     r2, r4\n"
+"    bne     1b\n"
+"    vpop    {d8-d11}\n"
+"    pop     {r4-r11, pc}\n"
+"    .size mve_forward, .-mve_forward\n"
+
+/* One vector of deltas of each sample; q6: where the four pairs of sample 0 are, q7: eight rows. */
+"    .macro mve_backward_turn t\n"
+"    vldrw\\t\\().u32 q0, [q6]\n"
+"    vldrw\\t\\().u32 q1, [q6, #4]\n"
+"    vldrw\\t\\().u32 q2, [q6, #8]\n"
+"    vldrw\\t\\().u32 q3, [q6, #12]\n"
+"    vldrh.u16 q4, [r1, q7, uxtw #1]\n"
+"    vldrh.u16 q5, [r3, q7, uxtw #1]\n"
 "    vmladava.s16 r0, q0, q4\n"
-"    vldrh.u16 q1, [r1], #16\n"
 "    vmladava.s16 r2, q0, q5\n"
 "    vmladava.s16 r4, q1, q4\n"
-"    vldrh.u16 q2, [r1], #16\n"
 "    vmladava.s16 r6, q1, q5\n"
 "    vmladava.s16 r8, q2, q4\n"
-"    vldrh.u16 q3, [r1], #16\n"
 "    vmladava.s16 r10, q2, q5\n"
 "    vmladava.s16 r12, q3, q4\n"
 "    vmladava.s16 lr, q3, q5\n"
-"    add     r3, r3, r11\n"
-"    add     r5, r5, r11\n"
+"    .endm\n"
+/* mve_backward(r0 = mve_backward_t). r1, r3: two columns of weights, r5 bytes of eight rows,
+ * r7 pairs of outputs left, less 4, r9 bytes of four pairs of deltas, r11 the record. */
+"    .balign 4\n"
+"    .global mve_backward\n"
+"    .thumb_func\n"
+"    .type mve_backward, %function\n"
+"mve_backward:\n"
+"    push    {r4-r11, lr}\n"
+"    vpush   {d8-d15}\n"
+"    mov     r11, r0\n"
+"    vldrw.u32 q7, [r11, #16]\n"
+"    ldrd    r5, r9, [r11, #32]\n"
+"1:  ldrd    r1, r7, [r11, #40]\n"
+"    vldrw.u32 q6, [r11]\n"
+"    movs    r0, #0\n"
+"    movs    r2, #0\n"
+"    movs    r4, #0\n"
+"    movs    r6, #0\n"
+"    mov     r8, r0\n"
+"    mov     r10, r0\n"
+"    mov     r12, r0\n"
+"    mov     lr, r0\n"
+"    adds    r3, r1, #2\n"
+"    cmp     r7, #0\n"
+"    blt     3f\n"
+"2:  mve_backward_turn\n"
+"    vadd.i32 q6, q6, r9\n"
+"    add     r1, r1, r5\n"
+"    add     r3, r3, r5\n"
+"    subs    r7, r7, #4\n"
+"    bge     2b\n"
+"3:  adds    r7, r7, #4\n"
+"    beq     4f\n"
+"    vctp.32 r7\n"
+"    vpstttt\n"
+"    mve_backward_turn t\n"
+"4:  ldrd    r1, r3, [r11, #48]\n"
+"    strd    r0, r2, [r1]\n"
+"    strd    r4, r6, [r1, #8]\n"
+"    strd    r8, r10, [r3]\n"
+"    strd    r12, lr, [r3, #8]\n"
+"    ldrd    r0, r2, [r11, #56]\n"
+"    add     r1, r1, r0\n"
+"    adds    r3, r3, #16\n"
+"    ldr     r4, [r11, #40]\n"
+"    strd    r1, r3, [r11, #48]\n"
+"    adds    r4, r4, #4\n"
+"    str     r4, [r11, #40]\n"
+"    cmp     r4, r2\n"
+"    blo     1b\n"
+"    vpop    {d8-d15}\n"
+"    pop     {r4-r11, pc}\n"
+"    .size mve_backward, .-mve_backward\n"
+
+/* Gradients of four of eight inputs, every second one: r0, r4, r8, r12 of one output, r2, r6,
+ * r10, lr of the next. q0, q1: deltas of eight samples; q2, q3: of eight more. */
+"    .macro mve_gradient turns, input, first, second\n"
+"    vldrh.u16 q4, [r1, #16*\\turns*(\\input)]\n"
+"    vmladav.s16 \\first, q4, q0\n"
+"    vmladav.s16 \\second, q4, q1\n"
+"    .if \\turns == 2\n"
+"    vldrh.u16 q4, [r1, #16*\\turns*(\\input)+16]\n"
+"    vmladava.s16 \\first, q4, q2\n"
+"    vmladava.s16 \\second, q4, q3\n"
+"    .endif\n"
+"    .endm\n"
+"    .macro mve_gradients turns, input\n"
+"    mve_gradient \\turns, \\input, r0, r2\n"
+"    mve_gradient \\turns, \\input+2, r4, r6\n"
+"    mve_gradient \\turns, \\input+4, r8, r10\n"
+"    mve_gradient \\turns, \\input+6, r12, lr\n"
+"    .endm\n"
+/* w = clamp(w - ((G + (r >> (32 - s))) >> s)) for eight columns of a row; QC if it clamped.
+ * r0 = -s, r2 = 15 - wb, r4 = wb - 15, q4 = s - 32. The even columns end in \even. */
+"    .macro mve_step even, odd, other\n"
+"    vshl.u32 \\other, q6, q4\n"
+"    vadd.i32 \\even, \\even, \\other\n"
+"    vshl.s32 \\even, r0\n"
+"    vshl.u32 \\other, q7, q4\n"
+"    vadd.i32 \\odd, \\odd, \\other\n"
+"    vshl.s32 \\odd, r0\n"
+"    vldrh.u16 \\other, [r3]\n"
+"    vmovnt.i32 \\even, \\odd\n"
+"    vsub.i16 \\other, \\other, \\even\n"
+"    vqshl.s16 \\other, r2\n"
+"    vshl.s16 \\other, r4\n"
+"    vstrh.16 \\other, [r3]\n"
+"    add     r3, r3, r9\n"
+"    .endm\n"
+/* mve_update8(r0 = mve_update_t), mve_update16: r1 packed inputs, r3 weights, r5 deltas, r7 pairs
+ * left, r9 bytes of a row of weights, r11 the record; q6, q7 draws of even and odd columns. */
+"    .macro mve_update_rows turns\n"
+"    push    {r4-r11, lr}\n"
+"    vpush   {d8-d15}\n"
+"    mov     r11, r0\n"
+"    movs    r1, #0\n"
+"    vmsr    fpscr_nzcvqc, r1\n"
+"    ldrd    r1, r3, [r11, #20]\n"
+"    ldrd    r5, r7, [r11, #28]\n"
+"    ldr     r9, [r11, #36]\n"
+"    vldrw.u32 q6, [r11, #72]\n"
+"    vldrw.u32 q7, [r11, #88]\n"
+"1:  vld20.32 {q0, q1}, [r5]\n"
+"    vld21.32 {q0, q1}, [r5]!\n"
+"    .if \\turns == 2\n"
+"    vld20.32 {q2, q3}, [r5]\n"
+"    vld21.32 {q2, q3}, [r5]!\n"
+"    .endif\n"
+"    mve_gradients \\turns, 0\n"
+"    vmov    d10, r0, r4\n"
+"    vmov    d11, r8, r12\n"
+"    strd    r2, r6, [r11, #104]\n"
+"    strd    r10, lr, [r11, #112]\n"
+"    mve_gradients \\turns, 1\n"
+"    vldrw.u32 q2, [r11, #104]\n"
+"    vmov    d0, r0, r4\n"
+"    vmov    d1, r8, r12\n"
+"    vmov    d2, r2, r6\n"
+"    vmov    d3, r10, lr\n"
+"    ldm     r11, {r0, r2, r4, r6, r8}\n"
+"    vldrw.u32 q4, [r11, #40]\n"
+"    mve_step q5, q0, q3\n"
+"    vldrw.u32 q0, [r11, #56]\n"
+"    add     r5, r5, r8\n"
+"    vmlas.u32 q6, q0, r6\n"
+"    vmlas.u32 q7, q0, r6\n"
+"    mve_step q2, q1, q3\n"
+"    vmlas.u32 q6, q0, r6\n"
+"    vmlas.u32 q7, q0, r6\n"
 "    subs    r7, r7, #1\n"
 "    bne     1b\n"
-"    strd    r0, r2, [r9, #0]\n"
-"    strd    r4, r6, [r9, #8]\n"
-"    strd    r8, r10, [r9, #16]\n"
-"    strd    r12, lr, [r9, #24]\n"
-"    vpop    {d8-d11}\n"
+"    vstrw.32 q6, [r11, #72]\n"
+"    vstrw.32 q7, [r11, #88]\n"
+"    vmrs    r0, fpscr_nzcvqc\n"
+"    ubfx    r0, r0, #27, #1\n"
+"    vpop    {d8-d15}\n"
 "    pop     {r4-r11, pc}\n"
-"    .size mve_dot, .-mve_dot\n"
+"    .endm\n"
+"    .balign 4\n"
+"    .global mve_update8\n"
+"    .thumb_func\n"
+"    .type mve_update8, %function\n"
+"mve_update8:\n"
+"    mve_update_rows 1\n"
+"    .size mve_update8, .-mve_update8\n"
+"    .balign 4\n"
+"    .global mve_update16\n"
+"    .thumb_func\n"
+"    .type mve_update16, %function\n"
+"mve_update16:\n"
+"    mve_update_rows 2\n"
+"    .size mve_update16, .-mve_update16\n"
+
+/* mve_gradients(r0 = packed inputs, r1 = deltas, r2 = turns, r3 = eight sums): of four inputs,
+ * r0, r4, r8, r12 of one output, then r2, r6, r10, lr of the next. r5 inputs, r7 turns left. */
+"    .balign 4\n"
+"    .global mve_gradients\n"
+"    .thumb_func\n"
+"    .type mve_gradients, %function\n"
+"mve_gradients:\n"
+"    push    {r3-r11, lr}\n"
+"    vpush   {d8-d11}\n"
+"    mov     r5, r0\n"
+"    mov     r7, r2\n"
+"    movs    r0, #0\n"
+"    movs    r2, #0\n"
+"    movs    r4, #0\n"
+"    movs    r6, #0\n"
+"    mov     r8, r0\n"
+"    mov     r10, r0\n"
+"    mov     r12, r0\n"
+"    mov     lr, r0\n"
+"1:  vld20.32 {q0, q1}, [r1]\n"
+"    vld21.32 {q0, q1}, [r1]!\n"
+"    vldrh.u16 q3, [r5, #16]\n"
+"    vmladava.s16 r4, q3, q0\n"
+"    vldrh.u16 q4, [r5, #32]\n"
+"    vmladava.s16 r6, q3, q1\n"
+"    vldrh.u16 q5, [r5, #48]\n"
+"    vmladava.s16 r8, q4, q0\n"
+"    vldrh.u16 q2, [r5], #64\n"
+"    vmladava.s16 r10, q4, q1\n"
+"    vmladava.s16 r12, q5, q0\n"
+"    vmladava.s16 lr, q5, q1\n"
+"    vmladava.s16 r0, q2, q0\n"
+"    vmladava.s16 r2, q2, q1\n"
+"    subs    r7, r7, #1\n"
+"    bne     1b\n"
+"    vpop    {d8-d11}\n"
+"    pop     {r3}\n"
+"    strd    r0, r4, [r3]\n"
+"    strd    r8, r12, [r3, #8]\n"
+"    strd    r2, r6, [r3, #16]\n"
+"    strd    r10, lr, [r3, #24]\n"
+"    pop     {r4-r11, pc}\n"
+"    .size mve_gradients, .-mve_gradients\n"
 );
 /* clang-format on */
 
+/* Pairs of outputs, one after the other. */
 typedef struct {
-    const int16_t *terms;
-    const int16_t *first, *second;
-    uint32_t turns;
-    uint32_t step_bytes;
-    int32_t *sums; /* lane by lane: of the first row, of the second */
-} mve_dot_t;
+    const int16_t *x; /* packed rows */
+    uint32_t turns;   /* vectors of a row */
+    const int32_t *from;
+    int32_t *to;
+    uint32_t from_stride, to_stride; /* bytes from one sample's sums to the next's */
+    const int16_t *first, *second;   /* rows of weights */
+    uint32_t w_gap;                  /* bytes from the end of a row's vectors to the next pair */
+    const int32_t *end;              /* of `to` */
+} mve_forward_t;
 
-void mve_dot(const mve_dot_t *dot);
+/* Pairs of inputs, one after the other. */
+typedef struct {
+    uint32_t delta[4];    /* where the pairs of sample 0 are */
+    uint16_t rows[8];     /* elements from w to eight rows */
+    uint32_t w_step;      /* bytes of eight rows */
+    uint32_t delta_step;  /* bytes of four pairs of outputs */
+    const int16_t *w;     /* column of the first row */
+    int32_t pairs;        /* of outputs, less 4 */
+    int32_t *low, *high;  /* as kernels_backward_t */
+    uint32_t low_step;    /* bytes */
+    const int16_t *w_end; /* of the columns */
+} mve_backward_t;
 
-/* Eight elements of a row, 0 beyond `left`. */
-static inline int16x8_t load_eight(const void *row, uint32_t i, uint32_t left, uint8_t format)
-{
-    const mve_pred16_t valid = vctp16q(left);
-    if (format == INPUT_U8) {
-        return vreinterpretq_s16_u16(vldrbq_z_u16((const uint8_t *)row + i, valid));
-    }
-    if (format == INPUT_I8) {
-        return vldrbq_z_s16((const int8_t *)row + i, valid);
-    }
-    return vldrhq_z_s16((const int16_t *)row + i, valid);
-}
+/* Pairs of rows, eight columns of each. */
+typedef struct {
+    int32_t shift;             /* -s */
+    int32_t kept, kept_back;   /* 15 - wb and the opposite */
+    uint32_t increment;        /* of the draws of a row */
+    uint32_t delta_gap;        /* bytes from the end of a pair's vectors to the next pair */
+    const int16_t *x;          /* packed inputs */
+    int16_t *w;                /* first column of the first row */
+    const int16_t *delta;      /* turned tiles */
+    uint32_t pairs;            /* of rows */
+    uint32_t w_step;           /* bytes of a row */
+    int32_t random_shift[4];   /* s - 32 */
+    uint32_t multiplier[4];    /* of the draws of a row */
+    uint32_t even[4], odd[4];  /* draws of the columns; then those of the row behind the last */
+    int32_t sums[4];
+} mve_update_t;
+
+_Static_assert(offsetof(mve_forward_t, end) == 36 && offsetof(mve_backward_t, w_end) == 60 &&
+                   offsetof(mve_update_t, sums) == 104,
+               "the assembly knows the places of the fields");
+
+void mve_forward(mve_forward_t *record);
+void mve_backward(mve_backward_t *record);
+bool mve_update8(mve_update_t *record);
+bool mve_update16(mve_update_t *record);
+typedef void mve_pack_row_t(const void *row, int16_t *out, uint32_t inputs);
+typedef void mve_pack_columns_t(const void *first, int16_t *out, uint32_t inputs,
+                                uint32_t samples);
+mve_pack_row_t mve_pack_row_u8, mve_pack_row_i8, mve_pack_row_i16;
+mve_pack_columns_t mve_pack8_u8, mve_pack8_i8, mve_pack8_i16;
+mve_pack_columns_t mve_pack16_u8, mve_pack16_i8, mve_pack16_i16;
+void mve_gradients(const int16_t *x, const int16_t *delta, uint32_t turns, int32_t *sums);
+
+/* A row that is wider has columns beyond a gather's 16-bit offsets: seven rows. */
+enum { GATHERED_MAX = 65535 / 7 };
 
 /* Packs inputs first .. first + count - 1 of four rows. */
 static void pack_rows(const kernels_layer_t *layer, const kernels_forward_t *forward,
                       uint32_t first, uint32_t count)
 {
+    mve_pack_row_t *const pack = layer->format == INPUT_U8   ? mve_pack_row_u8
+                                 : layer->format == INPUT_I8 ? mve_pack_row_i8
+                                                             : mve_pack_row_i16;
+    const uint32_t skip = layer->format == INPUT_I16 ? 2u * first : first;
     for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
-        int16_t *out = (int16_t *)forward->work + 8u * lane;
-        for (uint32_t i = 0; i < count; i += 8u, out += 32) {
-            vst1q_s16(out, load_eight(forward->row[lane], first + i, count - i, layer->format));
-        }
+        pack((const uint8_t *)forward->row[lane] + skip, (int16_t *)forward->work + 8u * lane,
+             count);
     }
 }
 
@@ -113,125 +452,153 @@ void kernels_forward(const kernels_layer_t *layer, const kernels_forward_t *forw
         if (first == 0 || room < all) {
             pack_rows(layer, forward, i, inputs);
         }
-        for (uint32_t j = 0; j < count; j += 2u) {
-            int32_t sums[8];
-            const int16_t *w = layer->weights + (first + j) * all + i;
-            const uint32_t other = j + 1u < count ? 1u : 0u;
-            for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
-                const int32_t *from = i == 0 ? forward->bias + first + j : acc + lane * stride + j;
-                sums[2u * lane] = from[0];
-                sums[2u * lane + 1u] = from[other];
-            }
-            const mve_dot_t dot = {
-                forward->work, w, w + other * all, (inputs + 7u) / 8u, 16u, sums};
-            mve_dot(&dot);
-            for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
-                acc[lane * stride + j] = sums[2u * lane];
-                acc[lane * stride + j + other] = sums[2u * lane + other];
-            }
+        const uint32_t turns = (inputs + 7u) / 8u;
+        const int16_t *w = layer->weights + first * all + i;
+        mve_forward_t record = {
+            .x = forward->work,
+            .turns = turns,
+            .from = i == 0 ? forward->bias + first : acc,
+            .to = acc,
+            .from_stride = i == 0 ? 0u : 4u * stride,
+            .to_stride = 4u * stride,
+            .first = w,
+            .second = w + all,
+            .w_gap = 4u * all - 16u * turns,
+            .end = acc + (count & ~1u),
+        };
+        if (count > 1u) {
+            mve_forward(&record);
+        }
+        if (count % 2u != 0) {
+            /* Twice the last row; its second sums land in the gap behind the row of sums. */
+            record.first = w + (count - 1u) * all;
+            record.second = record.first;
+            record.end = acc + count + 1u;
+            mve_forward(&record);
         }
     }
 }
 
-/* e_i of one lane and eight inputs at a time. */
+static void backward_wide(const kernels_layer_t *layer, const kernels_backward_t *backward)
+{
+    for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
+        int32_t *out = (lane < 2u ? backward->low : backward->high) + 2u * (lane % 2u);
+        const uint32_t step = lane < 2u ? 4u * backward->quads : 4u;
+        for (uint32_t i = 0; i < layer->inputs; i++) {
+            int32_t sum = 0;
+            for (uint32_t j = 0; j < layer->outputs; j++) {
+                sum += layer->weights[j * layer->inputs + i] *
+                       backward->delta[kernels_delta_index(backward->quads, lane, j)];
+            }
+            out[i / 2u * step + i % 2u] = sum;
+        }
+    }
+}
+
 void kernels_backward(const kernels_layer_t *layer, const kernels_backward_t *backward)
 {
     const uint32_t inputs = layer->inputs;
-    for (uint32_t lane = 0; lane < backward->lanes; lane++) {
-        int32_t *out = (lane < 2u ? backward->low : backward->high) + 2u * (lane % 2u);
-        const uint32_t step = lane < 2u ? 4u * backward->quads : 4u;
-        for (uint32_t i = 0; i < inputs; i += 8u) {
-            const mve_pred16_t low = vctp32q(inputs - i);
-            const mve_pred16_t high = vctp32q(inputs - i < 4u ? 0u : inputs - i - 4u);
-            int32x4_t a = vdupq_n_s32(0), b = vdupq_n_s32(0);
-            const int16_t *w = layer->weights + i;
-            for (uint32_t j = 0; j < layer->outputs; j++, w += inputs) {
-                const int32_t d = backward->delta[kernels_delta_index(backward->quads, lane, j)];
-                a = vmlaq_n_s32(a, vldrhq_z_s32(w, low), d);
-                b = vmlaq_n_s32(b, vldrhq_z_s32(w + 4, high), d);
-            }
-            int32_t sums[8];
-            vst1q_s32(sums, a);
-            vst1q_s32(sums + 4, b);
-            for (uint32_t k = 0; k < 8u && i + k < inputs; k++) {
-                out[(i + k) / 2u * step + k % 2u] = sums[k];
-            }
-        }
+    if (inputs > GATHERED_MAX) {
+        backward_wide(layer, backward);
+        return;
+    }
+    const uint32_t tile_bytes = 16u * backward->quads;
+    mve_backward_t record = {
+        .w_step = 16u * inputs,
+        .delta_step = 4u * tile_bytes,
+        .w = layer->weights,
+        .pairs = (int32_t)((layer->outputs + 1u) / 2u) - 4,
+        .low = backward->low,
+        .high = backward->high,
+        .low_step = tile_bytes,
+        .w_end = layer->weights + inputs,
+    };
+    vst1q_u16(record.rows, vmulq_n_u16(vidupq_n_u16(0, 1), (uint16_t)inputs));
+    vst1q_u32(record.delta, vaddq_n_u32(vmulq_n_u32(vidupq_n_u32(0, 1), tile_bytes),
+                                        (uint32_t)(uintptr_t)backward->delta));
+    mve_backward(&record);
+}
+
+static mve_pack_columns_t *columns_packer(uint8_t format, bool is_long)
+{
+    switch (format) {
+    case INPUT_U8:
+        return is_long ? mve_pack16_u8 : mve_pack8_u8;
+    case INPUT_I8:
+        return is_long ? mve_pack16_i8 : mve_pack8_i8;
+    default:
+        return is_long ? mve_pack16_i16 : mve_pack8_i16;
     }
 }
 
-/* Gradients of eight columns: vector sums of single terms. */
-static void gradients(const kernels_layer_t *layer, const kernels_update_t *update, uint32_t j,
-                      uint32_t i, int32_t *g)
+/* Whether mve_update8() or mve_update16() can do whole vectors of columns: no clamp can change a
+ * step, and what it packs fits. Range: then |u| <= 2^14, so w - u fits 16 bits. */
+static bool is_plain(const kernels_layer_t *layer, const kernels_update_t *update)
 {
-    const uint32_t inputs = layer->inputs;
-    const uint32_t left = inputs - i;
+    const uint32_t samples = update->count > 8u ? 16u : 8u;
+    return update->velocity == NULL && update->gradient_max >> update->shift < 16383u &&
+           layer->inputs <= GATHERED_MAX && update->count <= 16u &&
+           16u * samples <= update->work_bytes;
+}
+
+/* The columns in front of the last, incomplete vector. Returns whether a clamp changed a value. */
+static bool update_plain(const kernels_layer_t *layer, const kernels_update_t *update,
+                         uint32_t prng)
+{
+    const uint32_t inputs = layer->inputs, pairs = layer->outputs / 2u;
+    const random_jump_t row = random_jump(inputs), eight = random_jump(8);
+    const bool is_long = update->count > 8u;
+    bool (*const update_rows)(mve_update_t *) = is_long ? mve_update16 : mve_update8;
+    mve_pack_columns_t *const pack = columns_packer(layer->format, is_long);
     const uint32_t width = layer->format == INPUT_I16 ? 2u : 1u;
-    const uint8_t *row = update->x;
-    const mve_pred16_t low = vctp32q(left), high = vctp32q(left < 4u ? 0u : left - 4u);
-    int32x4_t a = vdupq_n_s32(0), b = vdupq_n_s32(0);
-    for (uint32_t sample = 0; sample < update->count; sample++, row += inputs * width) {
-        const int32_t d = update->delta[kernels_turned_index(update->quads, sample, j)];
-        if (layer->format == INPUT_U8) {
-            a = vmlaq_n_s32(a, vreinterpretq_s32_u32(vldrbq_z_u32(row + i, low)), d);
-            b = vmlaq_n_s32(b, vreinterpretq_s32_u32(vldrbq_z_u32(row + i + 4u, high)), d);
-        } else if (layer->format == INPUT_I8) {
-            a = vmlaq_n_s32(a, vldrbq_z_s32((const int8_t *)row + i, low), d);
-            b = vmlaq_n_s32(b, vldrbq_z_s32((const int8_t *)row + i + 4u, high), d);
-        } else {
-            a = vmlaq_n_s32(a, vldrhq_z_s32((const int16_t *)(const void *)row + i, low), d);
-            b = vmlaq_n_s32(b, vldrhq_z_s32((const int16_t *)(const void *)row + i + 4u, high), d);
-        }
+    const uint8_t *x = update->x;
+    bool changed = false;
+    uint32_t draws[8];
+    for (uint32_t k = 0; k < 8u; k++) {
+        draws[k % 2u * 4u + k / 2u] = random_draw(&prng);
     }
-    vst1q_s32(g, a);
-    vst1q_s32(g + 4, b);
-}
-
-/* One weight after the other: momentum, and steps that a clamp may change. */
-static int32_t update_single(const kernels_layer_t *layer, const kernels_update_t *update,
-                             uint32_t j, uint32_t i, const int32_t *g, uint32_t *prng)
-{
-    int32_t changed = 0;
-    for (uint32_t k = 0; k < 8u && i + k < layer->inputs; k++) {
-        const uint32_t at = j * layer->inputs + i + k;
-        int16_t *w = layer->weights + at;
-        const uint32_t r = random_draw(prng);
-        *w = update->velocity == NULL
-                 ? kernels_step(*w, g[k], r, update, &changed)
-                 : kernels_step_momentum(*w, update->velocity + at, g[k], r, update, &changed);
+    uint32x4_t even = vld1q_u32(draws), odd = vld1q_u32(draws + 4);
+    mve_update_t record = {
+        .shift = -(int32_t)update->shift,
+        .kept = 15 - update->weight_bits,
+        .kept_back = update->weight_bits - 15,
+        .increment = row.increment,
+        .delta_gap = 16u * update->quads - (is_long ? 64u : 32u),
+        .x = update->work,
+    };
+    vst1q_s32(record.random_shift, vdupq_n_s32(update->shift - 32));
+    vst1q_u32(record.multiplier, vdupq_n_u32(row.multiplier));
+    for (uint32_t k = 0; k < (is_long ? 128u : 64u); k += 8u) {
+        vst1q_s16((int16_t *)update->work + k, vdupq_n_s16(0));
+    }
+    for (uint32_t i = 0; i + 8u <= inputs; i += 8u, x += 8u * width) {
+        pack(x, update->work, inputs, update->count);
+        vst1q_u32(record.even, even);
+        vst1q_u32(record.odd, odd);
+        record.w = layer->weights + i;
+        record.w_step = 2u * inputs;
+        record.delta = update->delta;
+        record.pairs = pairs;
+        if (pairs > 0) {
+            changed |= update_rows(&record);
+        }
+        if (layer->outputs % 2u != 0) {
+            /* The last row of an odd number: its partner has no deltas and stays 0. */
+            int16_t partner[8] = {0};
+            record.w = layer->weights + 2u * pairs * inputs + i;
+            record.w_step = (uint32_t)((uintptr_t)partner - (uintptr_t)record.w);
+            record.delta = update->delta + 8u * update->quads * pairs;
+            record.pairs = 1;
+            changed |= update_rows(&record);
+        }
+        even = vaddq_n_u32(vmulq_n_u32(even, eight.multiplier), eight.increment);
+        odd = vaddq_n_u32(vmulq_n_u32(odd, eight.multiplier), eight.increment);
     }
     return changed;
 }
 
-/* Where the four draws of a vector stand, and four draws at once. */
-static uint32x4_t four_draws(uint32_t prng)
-{
-    uint32_t draws[4];
-    for (uint32_t k = 0; k < 4u; k++) {
-        draws[k] = random_draw(&prng);
-    }
-    return vld1q_u32(draws);
-}
-
-/* u = (G + (r >> (32 - s))) >> s; w - u clamped to wb + 1 bits; not 0 where that changed it. */
-static inline uint32x4_t step_four(int16_t *w, int32x4_t g, uint32x4_t draws, int32_t shift,
-                                   int32_t high, mve_pred16_t valid, uint32x4_t changed)
-{
-    const int32x4_t random = vreinterpretq_s32_u32(vshlq_r_u32(draws, shift - 32));
-    const int32x4_t u = vshlq_r_s32(vaddq_s32(g, random), -shift);
-    const int32x4_t v = vsubq_s32(vldrhq_z_s32(w, valid), u);
-    const int32x4_t kept =
-        vmaxq_s32(vminq_s32(v, vdupq_n_s32(high)), vdupq_n_s32(-high - 1));
-    vstrhq_p_s32(w, kept, valid);
-    const uint32x4_t bits = veorq_u32(vreinterpretq_u32_s32(v), vreinterpretq_u32_s32(kept));
-    return vorrq_m_u32(changed, changed, bits, valid);
-}
-
-/* Samples that a block of four inputs and two rows takes at a time. */
-enum { SAMPLES = 16, SLICE = 4 * SAMPLES };
-
 /* Packs four inputs of all samples: [eight samples][4 inputs][8], 0 beyond the batch. */
-static void pack_inputs(const kernels_layer_t *layer, const kernels_update_t *update, uint32_t i)
+static void pack_four(const kernels_layer_t *layer, const kernels_update_t *update, uint32_t i)
 {
     const uint32_t inputs = layer->inputs;
     const uint32_t width = layer->format == INPUT_I16 ? 2u : 1u;
@@ -263,91 +630,116 @@ static void pack_inputs(const kernels_layer_t *layer, const kernels_update_t *up
     }
 }
 
-/* Deltas of two rows for eight samples each: two tiles; 0 for tiles that are not there. */
-static void load_deltas(const int16_t *tile, uint32_t tiles, uint32_t turns, int16_t *out)
+static inline int32x4_t clamp_four(int32x4_t v, int32_t low, int32_t high)
 {
-    const uint32x4_t pairs = vshlq_n_u32(vidupq_n_u32(0, 1), 3);
-    for (uint32_t turn = 0; turn < turns; turn++, tile += 16, out += 8, tiles -= 2u) {
-        const mve_pred16_t valid = vctp32q(tiles >= 2u ? 4u : 2u);
-        const uint32_t *words = (const uint32_t *)(const void *)tile;
-        vst1q_u32((uint32_t *)(void *)out, vldrwq_gather_offset_z_u32(words, pairs, valid));
-        vst1q_u32((uint32_t *)(void *)(out + SAMPLES),
-                  vldrwq_gather_offset_z_u32(words + 1, pairs, valid));
-    }
+    return vmaxq_s32(vminq_s32(v, vdupq_n_s32(high)), vdupq_n_s32(low));
 }
 
-/* Eight gradients: inputs one after the other, of both rows each. */
-static void block_gradients(const kernels_update_t *update, uint32_t j, int32_t *g)
+/* Bits that a clamp changed. */
+static inline uint32x4_t difference(int32x4_t a, int32x4_t b)
 {
-    const int16_t *tile = update->delta + j / 2u * update->quads * 8u;
-    const int16_t *terms = update->work;
-    memset(g, 0, 8u * sizeof *g);
-    for (uint32_t b = 0; b < update->count; b += SAMPLES, terms += SLICE, tile += 2 * SAMPLES) {
-        int16_t deltas[2 * SAMPLES];
-        const uint32_t left = update->count - b;
-        const uint32_t turns = left < SAMPLES ? (left + 7u) / 8u : SAMPLES / 8u;
-        load_deltas(tile, kernels_quads(left), turns, deltas);
-        const mve_dot_t dot = {terms, deltas, deltas + SAMPLES, turns, 16u, g};
-        mve_dot(&dot);
-    }
+    return veorq_u32(vreinterpretq_u32_s32(a), vreinterpretq_u32_s32(b));
 }
 
-/* Four inputs of all rows. `draws` of rows 0 and 1 at the first of the inputs. */
-static uint32x4_t update_columns(const kernels_layer_t *layer, const kernels_update_t *update,
-                                 uint32_t i, uint32x4_t draws, random_jump_t row)
+/* kernels_step() for four columns. */
+static inline uint32x4_t step_four(const kernels_update_t *update, int16_t *w, int32x4_t gradient,
+                                   uint32x4_t draws, mve_pred16_t valid)
+{
+    const int32_t s = update->shift;
+    const int32_t high = (1 << update->weight_bits) - 1;
+    const int32x4_t random = vreinterpretq_s32_u32(vshlq_r_u32(draws, s - 32));
+    const int32x4_t u = vshlq_r_s32(vaddq_s32(gradient, random), -s);
+    const int32x4_t u_kept = clamp_four(u, -16384, 16383);
+    const int32x4_t v = vsubq_s32(vldrhq_z_s32(w, valid), u_kept);
+    const int32x4_t v_kept = clamp_four(v, -high - 1, high);
+    vstrhq_p_s32(w, v_kept, valid);
+    return vorrq_u32(difference(u, u_kept), difference(v, v_kept));
+}
+
+/* kernels_step_momentum() for four columns. */
+static inline uint32x4_t step_four_momentum(const kernels_update_t *update, int16_t *w,
+                                            int16_t *velocity, int32x4_t gradient,
+                                            uint32x4_t draws, mve_pred16_t valid)
+{
+    const int32_t vf = update->velocity_bits;
+    const int32_t s = update->shift - vf;
+    const int32_t high = (1 << update->weight_bits) - 1;
+    const int32x4_t random = vreinterpretq_s32_u32(vshlq_r_u32(draws, s - 32));
+    const int32x4_t g = clamp_four(vshlq_r_s32(vaddq_s32(gradient, random), -s), -32767, 32767);
+    const uint32x4_t byte = vandq_u32(vshrq_n_u32(draws, 8), vdupq_n_u32(255));
+    const uint32x4_t fraction = vandq_u32(vshrq_n_u32(draws, 16), vdupq_n_u32((1u << vf) - 1u));
+    const int32x4_t kept = vmlaq_n_s32(vreinterpretq_s32_u32(byte), vldrhq_z_s32(velocity, valid),
+                                       update->momentum);
+    const int32x4_t v = clamp_four(vaddq_s32(vshrq_n_s32(kept, 8), g), -32767, 32767);
+    const int32x4_t u = vshlq_r_s32(vaddq_s32(v, vreinterpretq_s32_u32(fraction)), -vf);
+    const int32x4_t moved = vsubq_s32(vldrhq_z_s32(w, valid), u);
+    const int32x4_t moved_kept = clamp_four(moved, -high - 1, high);
+    vstrhq_p_s32(velocity, v, valid);
+    vstrhq_p_s32(w, moved_kept, valid);
+    return difference(moved, moved_kept);
+}
+
+/* Columns i .. i + 3 of all rows. `draws` of row 0. */
+static uint32x4_t update_four(const kernels_layer_t *layer, const kernels_update_t *update,
+                              uint32_t i, uint32x4_t draws)
 {
     const uint32_t inputs = layer->inputs;
-    const int32_t high = (1 << update->weight_bits) - 1;
+    const random_jump_t row = random_jump(inputs);
     const mve_pred16_t valid = vctp32q(inputs - i);
+    const uint32_t turns = (update->count + 7u) / 8u;
     uint32x4_t changed = vdupq_n_u32(0);
-    int16_t *w = layer->weights + i;
-    for (uint32_t j = 0; j < layer->outputs; j += 2u) {
-        int32_t g[8];
-        block_gradients(update, j, g);
-        const int32x4x2_t rows = vld2q_s32(g);
-        for (uint32_t k = 0; k < 2u && j + k < layer->outputs; k++, w += inputs) {
-            changed = step_four(w, k == 0 ? rows.val[0] : rows.val[1], draws, update->shift, high,
-                                valid, changed);
-            draws = vaddq_n_u32(vmulq_n_u32(draws, row.multiplier), row.increment);
+    int32_t sums[8];
+    uint32_t at = i;
+    for (uint32_t j = 0; j < layer->outputs; j++, at += inputs) {
+        if (j % 2u == 0) {
+            mve_gradients(update->work, update->delta + 4u * update->quads * j, turns, sums);
         }
+        const int32x4_t gradient = vld1q_s32(sums + 4u * (j % 2u));
+        int16_t *w = layer->weights + at;
+        const uint32x4_t bits =
+            update->velocity == NULL
+                ? step_four(update, w, gradient, draws, valid)
+                : step_four_momentum(update, w, update->velocity + at, gradient, draws, valid);
+        changed = vorrq_m_u32(changed, changed, bits, valid);
+        draws = vaddq_n_u32(vmulq_n_u32(draws, row.multiplier), row.increment);
     }
     return changed;
 }
 
-/* With momentum, or where a clamp may change a step: row by row. */
-static bool update_slowly(const kernels_layer_t *layer, const kernels_update_t *update,
-                          uint32_t prng)
+/* Columns from `first` on, any step. Returns whether a clamp changed a value. */
+static bool update_columns(const kernels_layer_t *layer, const kernels_update_t *update,
+                           uint32_t first, uint32_t prng)
 {
-    int32_t changed = 0;
-    for (uint32_t j = 0; j < layer->outputs; j++) {
-        for (uint32_t i = 0; i < layer->inputs; i += 8u) {
-            int32_t g[8];
-            gradients(layer, update, j, i, g);
-            changed |= update_single(layer, update, j, i, g, &prng);
-        }
+    if (first == layer->inputs) {
+        return false;
     }
-    return changed != 0;
+    const random_jump_t four = random_jump(4);
+    uint32_t words[4];
+    prng = random_ahead(prng, first);
+    for (uint32_t k = 0; k < 4u; k++) {
+        words[k] = random_draw(&prng);
+    }
+    uint32x4_t draws = vld1q_u32(words), changed = vdupq_n_u32(0);
+    for (uint32_t i = first; i < layer->inputs; i += 4u) {
+        pack_four(layer, update, i);
+        changed = vorrq_u32(changed, update_four(layer, update, i, draws));
+        draws = vaddq_n_u32(vmulq_n_u32(draws, four.multiplier), four.increment);
+    }
+    vst1q_u32(words, changed);
+    return (words[0] | words[1] | words[2] | words[3]) != 0;
 }
 
 bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update, uint32_t *prng)
 {
-    const uint32_t inputs = layer->inputs;
     const uint32_t start = *prng;
-    const bool may_clamp = update->gradient_max >> update->shift >= 16383u;
-    *prng = random_ahead(start, inputs * layer->outputs);
-    if (may_clamp || update->velocity != NULL) {
-        return update_slowly(layer, update, start);
+    uint32_t first = 0;
+    bool changed = false;
+    *prng = random_ahead(start, (uint32_t)layer->inputs * layer->outputs);
+    if (is_plain(layer, update)) {
+        changed = update_plain(layer, update, start);
+        first = layer->inputs & ~7u;
     }
-    const random_jump_t row = random_jump(inputs), four = random_jump(4);
-    uint32x4_t draws = four_draws(start), changed = vdupq_n_u32(0);
-    for (uint32_t i = 0; i < inputs; i += 4u) {
-        pack_inputs(layer, update, i);
-        changed = vorrq_u32(changed, update_columns(layer, update, i, draws, row));
-        draws = vaddq_n_u32(vmulq_n_u32(draws, four.multiplier), four.increment);
-    }
-    uint32_t bits[4];
-    vst1q_u32(bits, changed);
-    return (bits[0] | bits[1] | bits[2] | bits[3]) != 0;
+    return update_columns(layer, update, first, start) || changed;
 }
 
 #endif

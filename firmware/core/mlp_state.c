@@ -1,6 +1,7 @@
 /* The state's canonical bytes (docs/PROTOCOL.md, region STATE), its digest and its ranges. */
 #include "bytes.h"
 #include "mlp_internal.h"
+#include "profile.h"
 
 #include <string.h>
 
@@ -160,6 +161,7 @@ static uint32_t digest_segment(const segment_t *segment, uint32_t digest)
 uint32_t mlp_digest(mlp_t *m)
 {
     if (!m->digest_valid) {
+        profile_enter(PHASE_DIGEST, 0);
         m->digest = 0x811C9DC5u;
         for (uint32_t i = 0; i < segment_count(m); i++) {
             kernels_layer_t view;
@@ -167,6 +169,7 @@ uint32_t mlp_digest(mlp_t *m)
             m->digest = digest_segment(&segment, m->digest);
         }
         m->digest_valid = true;
+        profile_leave();
     }
     return m->digest;
 }

@@ -4,6 +4,8 @@
 #include "loss.h"
 #include "mlp_internal.h"
 #include "mlp_model.h"
+#include "profile.h"
+#include "vector.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -75,7 +77,11 @@ static bool take_features(const mlp_t *m, uint32_t b, const uint8_t *bytes)
             values[i] = (int16_t)bytes_u16(bytes + 2 * i);
         }
     } else if (row != bytes) {
+#ifdef VECTOR
+        vector_copy(row, bytes, layer->inputs);
+#else
         memcpy(row, bytes, layer->inputs);
+#endif
     }
     return true;
 }
@@ -130,9 +136,9 @@ void mlp_forward_layer(mlp_t *m, uint32_t l)
 {
     activation_stats_t stats = {0, 0};
     for (uint32_t b = 0; b < m->size; b += KERNELS_LANES) {
-        mlp_forward_hidden(m, l, b, lanes_at(m, b), &stats);
+        (void)mlp_forward(m, l, b, lanes_at(m, b), &stats);
     }
-    mlp_layer(m, l)->magnitudes = stats.magnitudes;
+    mlp_layer(m, l)->largest_bits = (uint8_t)fixed_bits(stats.magnitudes);
     m->counters.asat += stats.saturated;
 }
 
@@ -141,7 +147,7 @@ void mlp_lose_batch(mlp_t *m)
     const uint32_t row = mlp_even(mlp_outputs(m));
     uint32_t loss = 0;
     for (uint32_t b = 0; b < m->size; b += KERNELS_LANES) {
-        int32_t *logits = mlp_forward_logits(m, b, lanes_at(m, b));
+        int32_t *logits = mlp_forward(m, m->layer_count - 1u, b, lanes_at(m, b), NULL);
         for (uint32_t lane = 0; lane < lanes_at(m, b); lane++, logits += row) {
             bool correct;
             loss = add_saturating(loss, evaluate(m, b + lane, logits, logits, &correct));
@@ -162,17 +168,24 @@ void mlp_backward_layer(mlp_t *m, uint32_t l)
 /* One training step on the collected batch. */
 static void run_step(mlp_t *m)
 {
-    for (uint32_t l = 0; l + 1u < m->layer_count; l++) {
+    const uint32_t last = m->layer_count - 1u;
+    for (uint32_t l = 0; l < last; l++) {
+        profile_enter(PHASE_FORWARD, l);
         mlp_forward_layer(m, l);
     }
+    profile_enter(PHASE_LOSS, last);
     mlp_lose_batch(m);
-    for (uint32_t l = m->layer_count - 1u; l > 0; l--) {
+    for (uint32_t l = last; l > 0; l--) {
+        profile_enter(PHASE_BACKWARD, l);
         mlp_backward_layer(m, l);
     }
-    for (uint32_t l = 0; l < m->layer_count; l++) {
+    for (uint32_t l = 0; l <= last; l++) {
+        profile_enter(PHASE_UPDATE, l);
         mlp_update_layer(m, l, m->size);
     }
+    profile_enter(PHASE_END, 0);
     mlp_end_batch(m);
+    profile_leave();
     m->size = 0;
     m->collected = 0;
 }
@@ -200,7 +213,11 @@ int mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *target)
     if (m->size == 0) {
         return STATUS_BAD_SAMPLE;
     }
-    if (!take_features(m, m->collected, features) || !take_target(m, m->collected, target)) {
+    profile_enter(PHASE_PACK, 0);
+    const bool good =
+        take_features(m, m->collected, features) && take_target(m, m->collected, target);
+    profile_leave();
+    if (!good) {
         if (m->collected == 0) {
             m->size = 0;
         }
@@ -223,13 +240,11 @@ int mlp_infer(mlp_t *m, const uint8_t *features, const uint8_t *target, mlp_resu
         return STATUS_BAD_SAMPLE;
     }
     activation_stats_t unused = {0, 0};
-    for (uint32_t l = 0; l + 1 < m->layer_count; l++) {
-        mlp_forward_hidden(m, l, b, 1, &unused);
+    for (uint32_t l = 0; l < m->layer_count; l++) {
+        result->logits = mlp_forward(m, l, b, 1, &unused);
     }
-    bool correct = false;
-    result->logits = mlp_forward_logits(m, b, 1);
-    result->loss = target == NULL ? 0 : evaluate(m, b, result->logits, NULL, &correct);
-    result->correct = correct;
+    result->correct = false;
+    result->loss = target == NULL ? 0 : evaluate(m, b, result->logits, NULL, &result->correct);
     return STATUS_OK;
 }
 

@@ -27,6 +27,10 @@ size_t port_read(uint8_t *bytes, size_t max);
 /* Sends all bytes; returns when they are handed to the hardware or the bounded wait ran out. */
 void port_write(const uint8_t *bytes, size_t count);
 
+/* In images built with -DPROFILE: the core's clock, counted modulo 2^24 at least. */
+#define PORT_TICKS_MASK 0xFFFFFFu
+uint32_t port_ticks(void);
+
 /* Sleeps until a byte arrives; returns at once if one is waiting. */
 void port_idle(void);
 

@@ -5,13 +5,17 @@
 #include "dataset.h"
 #include "mlp_model.h"
 #include "port_config.h"
+#include "profile.h"
 #include "protocol.h"
 #include "reply.h"
 
 #include <string.h>
 
-/* State bytes fetched at a time: even. */
+/* Bytes of a region that its checksum takes at a time: even. */
 #define CHUNK_BYTES 32u
+
+/* Inlined, all handlers would weigh on the stack of a step. */
+#define HANDLER __attribute__((noinline))
 
 void trainer_init(trainer_t *t, void *arena, size_t arena_bytes)
 {
@@ -96,12 +100,13 @@ static int load_region(trainer_t *t, uint8_t region, uint32_t offset, const uint
                                   : load_dataset(t, offset, bytes, count, detail);
 }
 
-static void handle_load(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
+static HANDLER void handle_load(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
     uint8_t answer[LOAD_ACK_BYTES] = {payload[0]};
     uint32_t detail = 0;
     t->run_id = 0;
     t->missing = 0;
+    t->end = 0;
     const int status = load_region(t, payload[0], pos, payload + 1, count - 1, &detail);
     answer[LOAD_ACK_AT_STATUS] = (uint8_t)status;
     bytes_put_u32(answer + LOAD_ACK_AT_DETAIL, status == STATUS_OK ? 0 : detail);
@@ -157,10 +162,11 @@ static uint8_t commit(trainer_t *t, const uint8_t *payload)
     t->run_id = run_id;
     t->next = bytes_u32(payload + COMMIT_AT_NEXT);
     t->missing = 0;
+    t->end = 0;
     return STATUS_OK;
 }
 
-static void handle_commit(trainer_t *t, const uint8_t *payload)
+static HANDLER void handle_commit(trainer_t *t, const uint8_t *payload)
 {
     const uint8_t status = commit(t, payload);
     reply_frame(t->session, MSG_COMMIT_ACK, t->next, &status, sizeof status);
@@ -180,25 +186,42 @@ static uint8_t check_read(const trainer_t *t, uint8_t region, uint32_t offset, u
     return STATUS_OK;
 }
 
-static REPLY_FUNCTION void handle_read(const trainer_t *t, uint32_t pos,
-                                       const uint8_t *payload)
+static REPLY_FUNCTION void reply_read(const trainer_t *t, uint32_t pos, uint8_t region,
+                                      uint8_t status, const uint8_t *bytes, size_t count)
 {
-    const uint8_t region = payload[READ_AT_REGION];
-    const uint8_t status = check_read(t, region, pos, bytes_u16(payload + READ_AT_COUNT));
-    uint32_t left = status == STATUS_OK ? bytes_u16(payload + READ_AT_COUNT) : 0;
-    const uint8_t head[2] = {region, status};
     reply_t r;
     reply_begin(&r, t->session, MSG_READ_ACK, pos);
+    const uint8_t head[2] = {region, status};
     reply_bytes(&r, head, sizeof head);
     reply_u32(&r, t->next);
-    for (uint32_t offset = pos; left > 0; offset += CHUNK_BYTES) {
-        uint8_t chunk[CHUNK_BYTES];
-        const uint32_t here = left < CHUNK_BYTES ? left : CHUNK_BYTES;
-        read_region(t, region, offset, chunk, here);
-        reply_bytes(&r, chunk, here);
-        left -= here;
-    }
+    reply_bytes(&r, bytes, count);
     reply_end(&r);
+}
+
+#ifdef PROFILE
+static HANDLER void handle_profile(const trainer_t *t, uint32_t pos, uint8_t *payload)
+{
+    if (bytes_u16(payload + READ_AT_COUNT) == PROFILE_BYTES) {
+        bytes_put_u32(payload, profile_read(pos));
+        reply_read(t, pos, REGION_PROFILE, STATUS_OK, payload, PROFILE_BYTES);
+    } else {
+        reply_read(t, pos, REGION_PROFILE, STATUS_BAD_OFFSET, payload, 0);
+    }
+}
+#endif
+
+/* The bytes that were read take the place of the request. */
+static HANDLER void handle_read(const trainer_t *t, uint32_t pos, uint8_t *payload)
+{
+    const uint8_t region = payload[READ_AT_REGION];
+    uint32_t count = bytes_u16(payload + READ_AT_COUNT);
+    const uint8_t status = check_read(t, region, pos, count);
+    if (status == STATUS_OK) {
+        read_region(t, region, pos, payload, count);
+    } else {
+        count = 0;
+    }
+    reply_read(t, pos, region, status, payload, count);
 }
 
 /* True if the payload is a whole number of samples, a header before the first of every batch. A
@@ -247,16 +270,15 @@ static int apply_sample(trainer_t *t, const uint8_t *sample)
     return status;
 }
 
-static int apply_data(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
+static HANDLER void handle_data(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
     const size_t sample = dataset_sample_bytes(t->dataset, &t->mlp);
     const uint8_t *end = payload + count;
     int status = STATUS_OK;
     if (pos != t->next) {
-        return status;
-    }
-    if (!is_data_whole(t, sample, payload, count)) {
-        return STATUS_BAD_MESSAGE;
+        end = payload;
+    } else if (!is_data_whole(t, sample, payload, count)) {
+        status = STATUS_BAD_MESSAGE;
     }
     while (status == STATUS_OK && payload < end) {
         if (t->missing == 0) {
@@ -267,7 +289,7 @@ static int apply_data(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t
             payload += sample;
         }
     }
-    return status;
+    trainer_acknowledge(t, (uint8_t)status);
 }
 
 /* Samples that the device holds. */
@@ -320,15 +342,18 @@ bool trainer_work(trainer_t *t)
     return true;
 }
 
-/* Notes the stretches, unless they begin beyond `next`. */
-static int take_stretches(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
+/* Notes the stretches, unless they begin beyond `next`. They are answered when the last of them is
+ * trained; a TRAIN_TO that finds the device training, or that leaves it nothing to do, at once. */
+static HANDLER void handle_train_to(trainer_t *t, uint32_t pos, const uint8_t *payload,
+                                    size_t count)
 {
+    const bool busy = t->next < t->end;
     uint8_t *to = stretches(t);
+    uint8_t status = STATUS_OK;
     if (sample_count(t) == 0 || count % BATCH_BYTES != 0 ||
         count > (size_t)((uint8_t *)t->arena + t->arena_bytes - to)) {
-        return STATUS_BAD_MESSAGE;
-    }
-    if (pos <= t->next) {
+        status = STATUS_BAD_MESSAGE;
+    } else if (pos <= t->next && !busy) {
         memcpy(to, payload, count);
         t->start = pos;
         t->end = pos;
@@ -336,7 +361,9 @@ static int take_stretches(trainer_t *t, uint32_t pos, const uint8_t *payload, si
             t->end += bytes_u16(payload + BATCH_AT_SIZE);
         }
     }
-    return STATUS_OK;
+    if (busy || t->next >= t->end) {
+        trainer_acknowledge(t, status);
+    }
 }
 
 static uint32_t add_saturating(uint32_t a, uint32_t b)
@@ -344,7 +371,7 @@ static uint32_t add_saturating(uint32_t a, uint32_t b)
     return a > UINT32_MAX - b ? UINT32_MAX : a + b;
 }
 
-static void handle_eval(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
+static HANDLER void handle_eval(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
     const size_t sample = mlp_feature_bytes(&t->mlp) + mlp_target_bytes(&t->mlp);
     const uint8_t *end = payload + count;
@@ -368,57 +395,77 @@ static void handle_eval(trainer_t *t, uint32_t pos, const uint8_t *payload, size
     reply_frame(t->session, MSG_EVAL_ACK, pos, answer, sizeof answer);
 }
 
-/* Infers one sample and sends its predictions and logits. */
-static void reply_inference(trainer_t *t, reply_t *r, const uint8_t *features)
+/* Infers one sample; its predictions and logits go to `answer`. */
+static int infer(trainer_t *t, const uint8_t *features, uint8_t *answer)
 {
     mlp_result_t result;
-    if (mlp_infer(&t->mlp, features, NULL, &result) != STATUS_OK) {
-        return;
+    const int status = mlp_infer(&t->mlp, features, NULL, &result);
+    if (status == STATUS_OK) {
+        for (uint32_t i = 0; i < mlp_predictions(&t->mlp); i++, answer += 4) {
+            bytes_put_u32(answer, (uint32_t)mlp_prediction(&t->mlp, result.logits, i));
+        }
+        for (uint32_t i = 0; i < mlp_outputs(&t->mlp); i++, answer += 4) {
+            bytes_put_u32(answer, (uint32_t)result.logits[i]);
+        }
     }
-    for (uint32_t i = 0; i < mlp_predictions(&t->mlp); i++) {
-        reply_u32(r, (uint32_t)mlp_prediction(&t->mlp, result.logits, i));
-    }
-    for (uint32_t i = 0; i < mlp_outputs(&t->mlp); i++) {
-        reply_u32(r, (uint32_t)result.logits[i]);
-    }
+    return status;
 }
 
-/* Status and count go ahead of the results, so all samples are checked first. */
-static REPLY_FUNCTION void handle_infer(trainer_t *t, uint32_t pos, const uint8_t *payload,
-                                        size_t count)
+/* Bytes of the answer for one sample. */
+static size_t answer_bytes(const trainer_t *t)
 {
-    const size_t sample = mlp_feature_bytes(&t->mlp);
-    const size_t answer = 4u * (mlp_predictions(&t->mlp) + mlp_outputs(&t->mlp));
-    const size_t samples = count / sample;
-    uint8_t status = STATUS_OK;
-    uint32_t good = 0;
-    if (count % sample != 0 || INFER_ACK_BYTES + samples * answer > LINK_PAYLOAD_MAX) {
-        status = STATUS_BAD_MESSAGE;
-    } else {
-        while (good < samples && mlp_features_valid(&t->mlp, payload + good * sample)) {
-            good++;
-        }
-        status = good == samples ? STATUS_OK : STATUS_BAD_SAMPLE;
-    }
-    const uint8_t head[INFER_ACK_BYTES] = {status, (uint8_t)good, (uint8_t)(good >> 8)};
+    return 4u * (mlp_predictions(&t->mlp) + mlp_outputs(&t->mlp));
+}
+
+static REPLY_FUNCTION void reply_inference(const trainer_t *t, uint32_t pos, uint8_t status,
+                                           uint32_t good, const uint8_t *answers)
+{
     reply_t r;
     reply_begin(&r, t->session, MSG_INFER_ACK, pos);
+    const uint8_t head[INFER_ACK_BYTES] = {status, (uint8_t)good, (uint8_t)(good >> 8)};
     reply_bytes(&r, head, sizeof head);
-    for (uint32_t i = 0; i < good; i++) {
-        reply_inference(t, &r, payload + i * sample);
-    }
+    reply_bytes(&r, answers, good * answer_bytes(t));
     reply_end(&r);
 }
 
-bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, const uint8_t *payload,
-                    size_t count)
+/* Moves the first bytes of a payload to its end. */
+static HANDLER uint8_t *to_end(uint8_t *payload, size_t count)
+{
+    uint8_t *to = payload + LINK_PAYLOAD_MAX - count;
+    while (count > 0) {
+        count--;
+        to[count] = payload[count];
+    }
+    return to;
+}
+
+/* Answers take the place of samples: from the payload's start, behind which the samples end at its
+ * end if they are shorter; n answers fit, so i answers and n - i samples do. */
+static HANDLER void handle_infer(trainer_t *t, uint32_t pos, uint8_t *payload, size_t count)
+{
+    const size_t sample = mlp_feature_bytes(&t->mlp), answer = answer_bytes(t);
+    const size_t samples = count / sample;
+    int status = STATUS_BAD_MESSAGE;
+    uint32_t good = 0;
+    if (count % sample == 0 && INFER_ACK_BYTES + samples * answer <= LINK_PAYLOAD_MAX) {
+        const uint8_t *features = answer > sample ? to_end(payload, count) : payload;
+        status = STATUS_OK;
+        for (; good < samples; good++) {
+            status = infer(t, features + good * sample, payload + good * answer);
+            if (status != STATUS_OK) {
+                break;
+            }
+        }
+    }
+    reply_inference(t, pos, (uint8_t)status, good, payload);
+}
+
+bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, uint8_t *payload, size_t count)
 {
     const bool needs_run = type >= MSG_DATA && type <= MSG_TRAIN_TO;
-    int status = STATUS_BAD_MESSAGE;
     if (needs_run && t->run_id == 0) {
         return false;
     }
-    t->end = 0;
     switch (type) {
     case MSG_LOAD:
         if (count == 0) {
@@ -436,6 +483,12 @@ bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, const uint8_t *pay
         if (count != READ_BYTES) {
             break;
         }
+#ifdef PROFILE
+        if (payload[READ_AT_REGION] == REGION_PROFILE) {
+            handle_profile(t, pos, payload);
+            return true;
+        }
+#endif
         handle_read(t, pos, payload);
         return true;
     case MSG_EVAL:
@@ -445,14 +498,14 @@ bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, const uint8_t *pay
         handle_infer(t, pos, payload, count);
         return true;
     case MSG_DATA:
-        status = apply_data(t, pos, payload, count);
-        break;
+        handle_data(t, pos, payload, count);
+        return true;
     case MSG_TRAIN_TO:
-        status = take_stretches(t, pos, payload, count);
-        break;
+        handle_train_to(t, pos, payload, count);
+        return true;
     default:
         break;
     }
-    trainer_acknowledge(t, (uint8_t)status);
+    trainer_acknowledge(t, STATUS_BAD_MESSAGE);
     return true;
 }

@@ -11,7 +11,7 @@ env.Append(
         ("PORT_BOARD", env.StringifyMacro(env["BOARD"])),
         ("PORT_CORE", env.StringifyMacro(board.get("build.cpu"))),
     ],
-    LINKFLAGS=["-nostartfiles", "--specs=nano.specs"],
+    LINKFLAGS=["-nostartfiles"],
     LIBPATH=[str(ports / "cortexm")],
 )
 env.Depends(

@@ -46,6 +46,29 @@ class Region(enum.IntEnum):
     MODEL = 0
     STATE = 1
     DATASET = 2
+    PROFILE = 3
+    """Read only, and only in images that profile."""
+
+
+class Phase(enum.IntEnum):
+    """Parts of a training step, of which region PROFILE tells the ticks."""
+
+    NONE = 0
+    PACK = 1
+    """A sample checked and put into its row."""
+    FORWARD = 2
+    LOSS = 3
+    """The last layer forward, its loss and its deltas."""
+    BACKWARD = 4
+    UPDATE = 5
+    END = 6
+    """Exponents adapted, the step counted."""
+    DIGEST = 7
+    """Not in the step: after it, where an acknowledgement tells it."""
+
+
+NO_REGION: Final = 255
+"""No region has this number: READ of it only asks for an answer."""
 
 
 class Status(enum.IntEnum):
@@ -185,6 +208,7 @@ EVAL_ACK_FIELDS: Final[tuple[tuple[str, int], ...]] = (
 )
 INFER_ACK_FIELDS: Final[tuple[tuple[str, int], ...]] = (("status", 1), ("count", 2))
 """Followed by count x outputs: prediction i32 (see docs/PROTOCOL.md), then the logits i32."""
+PROFILE_FIELDS: Final[tuple[tuple[str, int], ...]] = (("ticks", 4),)
 NO_SESSION_FIELDS: Final[tuple[tuple[str, int], ...]] = (("reason", 1),)
 
 LIMITS: Final[dict[str, int]] = {
@@ -211,6 +235,7 @@ LIMITS: Final[dict[str, int]] = {
 ENUMS: Final[dict[str, type[enum.IntEnum] | type[enum.IntFlag]]] = {
     "MSG": Message,
     "REGION": Region,
+    "PHASE": Phase,
     "STATUS": Status,
     "REASON": Reason,
     "LOSS": Loss,
@@ -233,6 +258,7 @@ STRUCTS: Final[dict[str, tuple[tuple[str, int], ...]]] = {
     "EVAL_ACK": EVAL_ACK_FIELDS,
     "INFER_ACK": INFER_ACK_FIELDS,
     "NO_SESSION": NO_SESSION_FIELDS,
+    "PROFILE": PROFILE_FIELDS,
 }
 
 

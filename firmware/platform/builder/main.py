@@ -1,13 +1,17 @@
-"""Builds an image for a Cortex-M board without a framework: firmware.elf and firmware.bin.
+"""Builds an image for a Cortex-M board without a framework: firmware.elf, .bin and .hex.
 
 The flags are those that PlatformIO's ststm32 passes to such a project, so that a board gets the
-same image from either builder.
+same image from either builder. A board with vector registers names `build.float_abi` besides: the
+compiler uses them only where it may pass floating-point values in them.
 """
 
 from SCons.Script import Builder, Default, DefaultEnvironment
 
 env = DefaultEnvironment()
-cpu = f"-mcpu={env.BoardConfig().get('build.cpu')}"
+board = env.BoardConfig()
+core = [f"-mcpu={board.get('build.cpu')}"]
+if "build.float_abi" in board:
+    core.append(f"-mfloat-abi={board.get('build.float_abi')}")
 
 env.Replace(
     AR="arm-none-eabi-gcc-ar",
@@ -27,12 +31,12 @@ env.Replace(
     PROGNAME="firmware",
 )
 env.Append(
-    ASFLAGS=["-mthumb", cpu],
+    ASFLAGS=["-mthumb", *core],
     ASPPFLAGS=["-x", "assembler-with-cpp"],
-    CCFLAGS=["-Os", "-ffunction-sections", "-fdata-sections", "-Wall", "-mthumb", cpu],
+    CCFLAGS=["-Os", "-ffunction-sections", "-fdata-sections", "-Wall", "-mthumb", *core],
     CXXFLAGS=["-fno-rtti", "-fno-exceptions"],
     CPPDEFINES=[("F_CPU", "$BOARD_F_CPU")],
-    LINKFLAGS=["-Os", "-Wl,--gc-sections,--relax", "-mthumb", cpu],
+    LINKFLAGS=["-Os", "-Wl,--gc-sections,--relax", "-mthumb", *core],
     LIBS=["c", "gcc", "m", "stdc++"],
     BUILDERS={
         "ElfToBin": Builder(
@@ -40,10 +44,15 @@ env.Append(
                 "$OBJCOPY -O binary $SOURCES $TARGET", "Building $TARGET"
             ),
             suffix=".bin",
-        )
+        ),
+        "ElfToHex": Builder(
+            action=env.VerboseAction("$OBJCOPY -O ihex $SOURCES $TARGET", "Building $TARGET"),
+            suffix=".hex",
+        ),
     },
 )
 
-image = env.ElfToBin("$BUILD_DIR/${PROGNAME}", env.BuildProgram())
-env.Depends(image, "checkprogsize")
-Default(env.Alias("buildprog", image))
+program = env.BuildProgram()
+images = [convert("$BUILD_DIR/${PROGNAME}", program) for convert in (env.ElfToBin, env.ElfToHex)]
+env.Depends(images, "checkprogsize")
+Default(env.Alias("buildprog", images))

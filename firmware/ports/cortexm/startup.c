@@ -6,11 +6,13 @@
 #include "port.h"
 
 #define SCB_AIRCR 0xE000ED0Cu
+#define SCB_CPACR 0xE000ED88u
 #define AIRCR_SYSTEM_RESET 0x05FA0004u
+#define CPACR_FLOATING_POINT (0xFu << 20)
 #define VECTORS_OF_CORE 16u
 #define COLD_BOOT_WORDS 64u
 
-/* Below the reset function's own frame. */
+/* Below the frame of start(). */
 #define STACK_FREE_BYTES 64u
 #define STACK_PAINT 0xA5A5A5A5u
 
@@ -59,7 +61,8 @@ static void paint_stack(void)
     }
 }
 
-void cortexm_reset(void)
+/* Apart from cortexm_reset(): the compiler may keep values in the registers enabled there. */
+__attribute__((noinline, noreturn)) static void start(void)
 {
     paint_stack();
     const uint32_t *from = &data_load;
@@ -74,6 +77,17 @@ void cortexm_reset(void)
     *cortexm_register(SCB_AIRCR) = AIRCR_SYSTEM_RESET;
     for (;;) {
     }
+}
+
+/* Nobody gets back the registers that it would keep. */
+__attribute__((noreturn)) void cortexm_reset(void)
+{
+#ifdef __ARM_FP
+    /* Also the vector unit, which shares them. */
+    *cortexm_register(SCB_CPACR) |= CPACR_FLOATING_POINT;
+    __asm volatile("dsb\n\tisb" ::: "memory");
+#endif
+    start();
 }
 
 /* A fault means that the state can no longer be trusted. Starting again makes the host load its

@@ -1,19 +1,20 @@
-"""The networks that bench/instructions counts, with synthetic samples and a state in training."""
+"""The networks that are counted, with synthetic samples and a state in training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from fixgrad.model import ModelConfig
+from fixgrad.bench import WARM_STEPS
+from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import Activation, InputFormat, Loss
 from fixgrad.quantize import initial_state, initial_weights, learning_rate_pair
+from numpy.typing import NDArray
 
 from bench.machines import Step, encode_job
 
 SEED = 1
 LEARNING_RATE = 0.125
-WARM_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -46,20 +47,37 @@ class Net:
             update_bits=15,
         ).with_budgets()
 
-    def job(self) -> bytes:
-        """Return warm steps and a counted one: blurred random classes, a fixed seed."""
+    def initial(self) -> State:
+        """Return the state before the first step."""
+        return initial_state(self.config(), initial_weights(self.layers, SEED), SEED, -8)
+
+    def batches(self, count: int) -> list[tuple[NDArray[np.uint8], NDArray[np.int32]]]:
+        """Return features [b, n0] and classes of batches: blurred random classes, a fixed seed."""
         rng = np.random.default_rng(SEED)
-        config = self.config()
         centres = rng.integers(0, 256, (self.layers[-1], self.layers[0]))
-        mantissa, exponent = learning_rate_pair(LEARNING_RATE, self.batch)
-        steps = []
-        for _ in range(WARM_STEPS + 2):
+        batches = []
+        for _ in range(count):
             classes = rng.integers(0, self.layers[-1], self.batch)
             noise = rng.integers(0, 256, (self.batch, self.layers[0]))
             features = ((centres[classes] + 3 * noise) // 4).astype(np.uint8)
-            steps.append(Step(features, classes.astype(np.int32), mantissa, exponent))
-        state = initial_state(config, initial_weights(self.layers, SEED), SEED, -8)
-        return encode_job(config, state, steps)
+            batches.append((features, classes.astype(np.int32)))
+        return batches
+
+    def job(self) -> bytes:
+        """Return warm steps and the counted one for bench/firmware/job.h."""
+        rate = learning_rate_pair(LEARNING_RATE, self.batch)
+        steps = [Step(*batch, *rate) for batch in self.batches(WARM_STEPS + 1)]
+        return encode_job(self.config(), self.initial(), steps)
+
+    def textbook_job(self, steps: int) -> bytes:
+        """Return the same samples for bench/firmware/textbook.h, with He's bounds of weights."""
+        bounds = [round(4096 * (6 / inputs) ** 0.5) for inputs in self.layers[:-1]]
+        head = [len(self.layers) - 1, self.batch, steps, *self.layers, *bounds]
+        rows = [
+            np.hstack([features, classes[:, None].astype(np.uint8)])
+            for features, classes in self.batches(steps)
+        ]
+        return np.array(head, "<u4").tobytes() + b"".join(row.tobytes() for row in rows)
 
 
 NETS = {

@@ -1,0 +1,1 @@
+"""Executed instructions of one training step on every core, counted in QEMU."""

@@ -1,0 +1,12 @@
+/* BBC micro:bit: sizes of the link, and the pins that lead to its USB interface. */
+#ifndef PORT_CONFIG_H
+#define PORT_CONFIG_H
+
+#define LINK_PAYLOAD_MAX 512u
+/* Two frames of seven 65-byte samples: one can arrive while the other is trained. */
+#define PORT_RING_BYTES 960u
+
+#define PORT_PIN_TXD 24u
+#define PORT_PIN_RXD 25u
+
+#endif
