@@ -174,7 +174,11 @@ def _linker_script(machine: Machine) -> str:
 
 
 def run(
-    machine: Machine, image: Path, jobs: Iterable[bytes], shift: int = 0
+    machine: Machine,
+    image: Path,
+    jobs: Iterable[bytes],
+    shift: int = 0,
+    options: Sequence[str] = (),
 ) -> list[list[str]]:
     """Return the words of every line that an image prints.
 
@@ -183,6 +187,7 @@ def run(
         image: its ELF file.
         jobs: loaded one behind the other.
         shift: an instruction takes 2**shift ns.
+        options: more of QEMU's.
 
     Raises:
         RuntimeError: the image faulted or refused a job.
@@ -194,7 +199,7 @@ def run(
             [
                 "qemu-system-arm", "-M", machine.qemu, "-kernel", str(image),
                 "-nodefaults", "-display", "none", "-icount", f"shift={shift}",
-                "-semihosting-config", "enable=on,target=native",
+                *options, "-semihosting-config", "enable=on,target=native",
                 "-device", f"loader,file={blob.name},addr={machine.jobs:#x},force-raw=on",
             ],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S,
