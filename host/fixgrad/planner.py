@@ -9,7 +9,7 @@ import numpy as np
 from fixgrad.model import INPUT_DTYPES, ModelConfig
 from fixgrad.protocol import Activation, Loss
 
-LAYER_RECORD_BYTES = 28
+LAYER_RECORD_BYTES = 20
 SCALE_BYTES = 4
 """Block exponent and largest mantissa of one sample's delta row."""
 
