@@ -11,6 +11,15 @@
 #include "random.h"
 
 #define BLOCKS_STEPS 8u
+
+/* Packs inputs of four rows, from an offset in bytes on, up to `end`: bytes in groups of four
+ * inputs, halves in pairs. One group or pair at least. */
+void blocks_pack_rows(const void *const *rows, uint32_t offset, uint32_t *out,
+                      const uint32_t *end, uint32_t format);
+
+/* Packs four inputs of pairs of samples, `stride` bytes apart, up to `end`. One pair at least. */
+void blocks_pack_inputs(const void *row, uint32_t stride, uint32_t *out, const uint32_t *end,
+                        uint32_t format);
 #define BLOCKS_STEP_BYTES 44u /* of code */
 
 typedef struct {
