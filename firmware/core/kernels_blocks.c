@@ -113,20 +113,19 @@ void kernels_forward(const kernels_layer_t *layer, const kernels_forward_t *forw
         if (first == 0 || room < all) {
             pack_rows(layer, forward, 2u * pair, pairs);
         }
-        const uint32_t skip = left_out(pairs);
-        const uint32_t stride_bytes = 4u * stride;
+        const int16_t *w = layer->weights + first * layer->inputs + 4u * pair;
+        const uint32_t *x = forward->work;
         const blocks_forward_t block = {
-            .x = (const uint32_t *)forward->work - 4u * skip,
-            .w_left_out = 8u * skip,
-            .w_bytes = 8u * pairs,
-            .entry = BLOCKS_STEP_BYTES * skip,
-            .blocks = blocks,
-            .w_gap = 4u * layer->inputs - 8u * pairs,
+            .w = w,
+            .x = x,
+            .x_end = x + 4u * pairs,
+            .entry = BLOCKS_STEP_BYTES * left_out(pairs),
             .from = pair == 0 ? bias : acc,
-            .from_stride = pair == 0 ? 0u : stride_bytes,
+            .from_stride = pair == 0 ? 0u : 4u * stride,
             .to = acc,
-            .to_stride = stride_bytes,
-            .w = layer->weights + first * layer->inputs + 4u * pair,
+            .to_stride = 4u * stride,
+            .w_gap = 4u * layer->inputs - 8u * pairs,
+            .w_end = w + 2u * blocks * layer->inputs,
         };
         if (blocks > 0) {
             blocks_forward(&block);
@@ -317,15 +316,15 @@ static blocks_update_t *begin_update(const kernels_layer_t *layer, const kernels
     block->random_shift = 32u - update->shift;
     block->draw = (random_jump_t){RANDOM_MULTIPLIER, RANDOM_INCREMENT};
     block->next_rows = random_jump(2u * layer->inputs - 4u);
-    block->x = work - 4u * skip;
+    block->x = work;
     block->entry = BLOCKS_STEP_BYTES * skip;
     block->w_bytes = 4u * layer->inputs;
-    block->tile_gap = 16u * update->quads - (turns > 1u ? 8u * turns * BLOCKS_STEPS : 0u);
+    block->tile_gap = 16u * update->quads - 8u * steps;
     block->shift = update->shift;
     block->kept = BLOCKS_END_OF_BITS(update->weight_bits + 1u);
     block->last = may_clamp ? BLOCKS_END_CLAMP : block->kept;
     block->first = turns > 1u ? BLOCKS_END_TURN : block->last;
-    block->last_x = block->x + 4u * turns * BLOCKS_STEPS;
+    block->x_end = work + 4u * steps;
     return block;
 }
 
@@ -333,7 +332,7 @@ bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update
 {
     const uint32_t inputs = layer->inputs, outputs = layer->outputs;
     const random_jump_t columns = random_jump(4);
-    const int16_t *delta = update->delta - 4u * left_out(2u * kernels_quads(update->count));
+    const int16_t *delta = update->delta;
     blocks_update_t *block = begin_update(layer, update);
     uint32_t first = *prng, second = random_ahead(first, inputs);
     int32_t changed = 0;
