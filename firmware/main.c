@@ -14,7 +14,7 @@ int main(void)
     void *arena = port_arena(&arena_bytes);
     link_init(&host_link, port_boot_id(), arena, arena_bytes);
     for (;;) {
-        uint8_t bytes[32];
+        uint8_t bytes[8];
         const size_t count = port_read(bytes, sizeof bytes);
         if (count == 0) {
             port_idle();

@@ -2,8 +2,7 @@
 #include "speed.h"
 #include "kernels_blocks.h"
 
-#if defined(KERNELS_DSP) || defined(KERNELS_MLA)
-
+#ifdef KERNELS_DSP
 
 #include "kernels_step.h"
 #include "protocol.h"
@@ -21,46 +20,28 @@ static uint32_t left_out(uint32_t steps)
 /* (a, b) of the low halves; of the high halves. */
 static inline uint32_t low_halves(uint32_t a, uint32_t b)
 {
-#ifdef __ARM_FEATURE_SIMD32
     uint32_t halves;
     __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(halves) : "r"(a), "r"(b));
     return halves;
-#else
-    return (a & 0xFFFFu) | b << 16;
-#endif
 }
 
 static inline uint32_t high_halves(uint32_t a, uint32_t b)
 {
-#ifdef __ARM_FEATURE_SIMD32
     uint32_t halves;
     __asm__("pkhtb %0, %2, %1, asr #16" : "=r"(halves) : "r"(a), "r"(b));
     return halves;
-#else
-    return a >> 16 | (b & 0xFFFF0000u);
-#endif
 }
 
 /* Elements 0 and 2 of four bytes; elements 1 and 3. */
 static inline uint32_t even_bytes(uint32_t bytes, uint8_t format)
 {
-#ifdef __ARM_FEATURE_SIMD32
     return format == INPUT_U8 ? __uxtb16(bytes) : (uint32_t)__sxtb16((int8x4_t)bytes);
-#else
-    return format == INPUT_U8 ? bytes & 0x00FF00FFu
-                              : low_halves((uint32_t)(int32_t)(int8_t)bytes,
-                                           (uint32_t)(int32_t)(int8_t)(bytes >> 16));
-#endif
 }
 
 /* sum + a.low * b.low + a.high * b.high. */
 static inline int32_t add_products(uint32_t a, uint32_t b, int32_t sum)
 {
-#ifdef __ARM_FEATURE_SIMD32
     return __smlad((int16x2_t)a, (int16x2_t)b, sum);
-#else
-    return sum + (int16_t)a * (int16_t)b + fixed_floor((int32_t)a, 16) * fixed_floor((int32_t)b, 16);
-#endif
 }
 
 static inline uint32_t odd_bytes(uint32_t bytes, uint8_t format)

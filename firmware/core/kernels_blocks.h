@@ -1,5 +1,4 @@
-/* Blocks of eight sums in registers: the assembly behind kernels_blocks.c, in kernels_dsp.c and
- * kernels_mla.c. A block is four samples, or four inputs, by two outputs. Packed 16-bit halves:
+/* Blocks of eight sums in registers: the assembly behind kernels_blocks.c, in kernels_dsp.c. A block is four samples, or four inputs, by two outputs. Packed 16-bit halves:
  *   rows       [pair of inputs][4 samples]           (x_i, x_i+1)
  *   gradient   [pair of samples][4 inputs]           (x of b, x of b + 1)
  *   weights    [2 outputs][pair of inputs][2]        (w_i, w_i+1), see kernels_index()
@@ -12,11 +11,7 @@
 #include "random.h"
 
 #define BLOCKS_STEPS 8u
-#ifdef KERNELS_DSP
 #define BLOCKS_STEP_BYTES 44u /* of code */
-#else
-#define BLOCKS_STEP_BYTES 112u
-#endif
 
 typedef struct {
     const uint32_t *x;       /* packed rows, in front by the steps left out */

@@ -72,7 +72,7 @@ static bool is_intact(const uint8_t *frame, size_t count)
 
 static void handle_frame(link_t *l, size_t count)
 {
-    const uint8_t *frame = l->frame;
+    uint8_t *frame = l->frame;
     if (!is_intact(frame, count)) {
         handle_damage(l);
         return;

@@ -22,7 +22,6 @@ typedef struct {
 /* Complete so that it can be allocated statically; its fields belong to the mlp_*.c files. */
 struct mlp {
     uint8_t *arena;
-    uint32_t words;   /* offset of the state's 32-bit words, in their order */
     uint32_t targets; /* offset of the targets of squared error, [batch][outputs] i32 */
     uint32_t scales;  /* offset of the scales, [layer][batch] */
     uint32_t work;    /* offset of the workspace: the hidden deltas, which a forward pass may
@@ -84,8 +83,8 @@ int mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *target);
 typedef struct {
     const int32_t *logits; /* accumulators of the last layer, [outputs]; until the next call */
     uint32_t loss;         /* reported loss; 0 without a target */
-    uint8_t correct;       /* 1 if the prediction equals the target; 0 without one, and for
-                              squared error */
+    bool correct;          /* whether the prediction equals the target; false without one, and
+                              for squared error */
 } mlp_result_t;
 int mlp_infer(mlp_t *m, const uint8_t *features, const uint8_t *target, mlp_result_t *result);
 uint32_t mlp_outputs(const mlp_t *m);

@@ -13,13 +13,13 @@ typedef struct {
     uint32_t parameters; /* W, b and with momentum V, Vb */
     uint32_t rows;       /* x_l, [batch][inputs] in `format` */
     uint32_t deltas;     /* d_l, tiles of kernels.h */
-    uint32_t magnitudes; /* of the rows it makes in the running step: as many bits as amx */
     uint16_t inputs, outputs;
-    uint8_t format;      /* storage of x_l */
-    uint8_t activation;  /* of the rows it makes; ACTIVATION_LINEAR for the last layer */
-    uint8_t activation_bits;
-    uint8_t weight_bits, delta_bits;
-    uint8_t unused[3];
+    uint8_t format : 4;      /* storage of x_l */
+    uint8_t activation : 4;  /* of the rows it makes; ACTIVATION_LINEAR for the last layer */
+    uint8_t weight_bits : 4;
+    uint8_t delta_bits : 4;
+    uint8_t activation_bits; /* of the rows it makes */
+    uint8_t largest_bits;    /* of amx of these rows, in the running step */
 } mlp_layer_t;
 
 /* Block exponent and largest mantissa of one sample's delta row: ed and md. */
@@ -28,7 +28,7 @@ typedef struct {
     uint16_t largest;
 } mlp_scale_t;
 
-_Static_assert(sizeof(mlp_layer_t) == 28, "planner.py counts 28 bytes a layer");
+_Static_assert(sizeof(mlp_layer_t) == 20, "planner.py counts 20 bytes a layer");
 _Static_assert(sizeof(mlp_scale_t) == 4, "planner.py counts 4 bytes a sample and layer");
 
 static inline uint32_t mlp_align(uint32_t bytes)
@@ -144,7 +144,7 @@ static inline uint32_t mlp_word_count(const mlp_t *m)
 
 static inline int32_t *mlp_words(const mlp_t *m)
 {
-    return (int32_t *)(void *)(m->arena + m->words);
+    return (int32_t *)(void *)mlp_layer(m, m->layer_count);
 }
 
 static inline int32_t *mlp_weight_exponent(const mlp_t *m, uint32_t l)
@@ -191,10 +191,10 @@ static inline activation_t mlp_activation(const mlp_layer_t *layer)
 }
 
 /* Forward (section 3) of samples b .. b + lanes - 1: layer l < L - 1 into the next layer's rows;
- * the last layer into rows of sums, mlp_even(outputs) apart, in scratch. */
-void mlp_forward_hidden(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes,
-                        activation_stats_t *stats);
-int32_t *mlp_forward_logits(const mlp_t *m, uint32_t b, uint32_t lanes);
+ * the last layer into the rows of sums that are returned, mlp_even(outputs) apart, in the
+ * workspace. */
+int32_t *mlp_forward(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes,
+                     activation_stats_t *stats);
 
 /* Backward (section 5): normalises the error of sample b into the last layer's delta; carries
  * layer l's deltas of samples b .. b + lanes - 1, l >= 1 and b a multiple of KERNELS_LANES, to

@@ -161,11 +161,11 @@ static uint32_t lay_out_layers(const uint8_t *model, mlp_layer_t *records, uint3
                 .parameters = end,
                 .inputs = (uint16_t)plan.inputs,
                 .outputs = (uint16_t)plan.outputs,
-                .format = row_format(model, l),
-                .activation = plan.activation,
+                .format = row_format(model, l) & 15u,
+                .activation = plan.activation & 15u,
+                .weight_bits = plan.weight_bits & 15u,
+                .delta_bits = plan.delta_bits & 15u,
                 .activation_bits = plan.activation_bits,
-                .weight_bits = plan.weight_bits,
-                .delta_bits = plan.delta_bits,
             };
         }
         for (uint32_t copy = 0; copy < copies; copy++) {
@@ -215,7 +215,7 @@ static uint32_t scratch_bytes(const uint8_t *model)
     const uint32_t samples = KERNELS_LANES * kernels_quads(bytes_u16(model + MODEL_AT_BATCH));
     const uint32_t inputs = read_layer(model, 0).inputs;
     uint32_t bytes = 16u * mlp_even(read_layer(model, layers - 1u).outputs) + 64u;
-    bytes = larger(bytes, larger(16u * smaller(samples, 16u), 8u * samples + 80u));
+    bytes = larger(bytes, 16u * samples + 96u);
     bytes = larger(bytes, smaller(4u * inputs, 512u));
     for (uint32_t l = 0; l + 1u < layers; l++) {
         bytes = larger(bytes, 8u * mlp_even(read_layer(model, l).outputs));
@@ -228,8 +228,8 @@ static uint32_t lay_out(const uint8_t *model, mlp_t *m, mlp_layer_t *records)
 {
     const uint32_t layers = model[MODEL_AT_LAYER_COUNT];
     const uint32_t batch = bytes_u16(model + MODEL_AT_BATCH);
-    m->words = layers * (uint32_t)sizeof(mlp_layer_t);
-    m->scales = lay_out_layers(model, records, m->words + 4u * (3u * layers + 1u));
+    const uint32_t words = 4u * (3u * layers + 1u);
+    m->scales = lay_out_layers(model, records, layers * (uint32_t)sizeof(mlp_layer_t) + words);
     m->targets = grow(m->scales, layers * (uint32_t)sizeof(mlp_scale_t), batch);
     uint32_t end = m->targets;
     if (model[MODEL_AT_LOSS] == LOSS_SQUARED_ERROR) {

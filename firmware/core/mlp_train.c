@@ -5,6 +5,7 @@
 #include "mlp_internal.h"
 #include "mlp_model.h"
 #include "profile.h"
+#include "vector.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -55,7 +56,11 @@ static bool take_features(const mlp_t *m, uint32_t b, const uint8_t *bytes)
             row[i] = (int16_t)bytes_u16(bytes + 2 * i);
         }
     } else {
+#ifdef VECTOR
+        vector_copy(mlp_row(m, layer, b), bytes, layer->inputs);
+#else
         memcpy(mlp_row(m, layer, b), bytes, layer->inputs);
+#endif
     }
     return true;
 }
@@ -110,9 +115,9 @@ void mlp_forward_layer(mlp_t *m, uint32_t l)
 {
     activation_stats_t stats = {0, 0};
     for (uint32_t b = 0; b < m->size; b += KERNELS_LANES) {
-        mlp_forward_hidden(m, l, b, lanes_at(m, b), &stats);
+        (void)mlp_forward(m, l, b, lanes_at(m, b), &stats);
     }
-    mlp_layer(m, l)->magnitudes = stats.magnitudes;
+    mlp_layer(m, l)->largest_bits = (uint8_t)fixed_bits(stats.magnitudes);
     m->counters.asat += stats.saturated;
 }
 
@@ -121,7 +126,7 @@ void mlp_lose_batch(mlp_t *m)
     const uint32_t row = mlp_even(mlp_outputs(m));
     uint32_t loss = 0;
     for (uint32_t b = 0; b < m->size; b += KERNELS_LANES) {
-        int32_t *logits = mlp_forward_logits(m, b, lanes_at(m, b));
+        int32_t *logits = mlp_forward(m, m->layer_count - 1u, b, lanes_at(m, b), NULL);
         for (uint32_t lane = 0; lane < lanes_at(m, b); lane++, logits += row) {
             bool correct;
             loss = add_saturating(loss, evaluate(m, b + lane, logits, logits, &correct));
@@ -214,13 +219,11 @@ int mlp_infer(mlp_t *m, const uint8_t *features, const uint8_t *target, mlp_resu
         return STATUS_BAD_SAMPLE;
     }
     activation_stats_t unused = {0, 0};
-    for (uint32_t l = 0; l + 1 < m->layer_count; l++) {
-        mlp_forward_hidden(m, l, b, 1, &unused);
+    for (uint32_t l = 0; l < m->layer_count; l++) {
+        result->logits = mlp_forward(m, l, b, 1, &unused);
     }
-    bool correct = false;
-    result->logits = mlp_forward_logits(m, b, 1);
-    result->loss = target == NULL ? 0 : evaluate(m, b, result->logits, NULL, &correct);
-    result->correct = correct;
+    result->correct = false;
+    result->loss = target == NULL ? 0 : evaluate(m, b, result->logits, NULL, &result->correct);
     return STATUS_OK;
 }
 

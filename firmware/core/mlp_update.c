@@ -2,6 +2,7 @@
 #include "mlp_internal.h"
 #include "protocol.h"
 #include "random.h"
+#include "vector.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -10,8 +11,8 @@
 
 /* Item 1: E, the exponent that the batch's largest update mantissa is scaled to.
  * Range: md * lrm <= 2^30; E ends in eW - eX - 24 .. eW - eX - 1 - f. */
-static int32_t update_exponent(const mlp_t *m, uint32_t l, int32_t unit, uint16_t count,
-                               int32_t fraction_bits)
+static __attribute__((noinline)) int32_t update_exponent(const mlp_t *m, uint32_t l, int32_t unit,
+                                                         uint16_t count)
 {
     int32_t exponent = unit - 24;
     for (uint32_t b = 0; b < count; b++) {
@@ -23,7 +24,7 @@ static int32_t update_exponent(const mlp_t *m, uint32_t l, int32_t unit, uint16_
             exponent = wanted > exponent ? wanted : exponent;
         }
     }
-    const int32_t highest = unit - 1 - fraction_bits;
+    const int32_t highest = unit - 1 - (m->momentum == 0 ? 0 : m->velocity_bits);
     return exponent < highest ? exponent : highest;
 }
 
@@ -31,19 +32,33 @@ static int32_t update_exponent(const mlp_t *m, uint32_t l, int32_t unit, uint16_
 static int32_t sum_deltas(const mlp_t *m, const mlp_layer_t *layer, uint16_t count, uint32_t j)
 {
     const int16_t *half = mlp_delta(m, layer) + kernels_turned_index(mlp_quads(m), 0, j);
+#ifdef VECTOR
+    return vector_sum(half, 2u * kernels_quads(count));
+#else
+    const uint32_t next = KERNELS_TURNED ? 1u : 2u;
     int32_t sum = 0;
     for (uint32_t b = 0; b < count; b += KERNELS_LANES, half += 8) {
-        sum += half[0] + half[1] + half[4] + half[5];
+        sum += half[0] + half[next] + half[4] + half[4u + next];
     }
     return sum;
+#endif
 }
 
 /* Items 4 and 5: the biases; their unit is the accumulator's, `shift` = s + 2 eX below the
  * gradient's. Range: |sum of d'| <= 2^30 (section 2, budget 3); |Vb * mu| < 2^30; every other
  * term is at most 2^28. */
-static void update_biases(mlp_t *m, const mlp_layer_t *layer, uint16_t count, int32_t shift)
+static __attribute__((noinline)) void update_biases(mlp_t *m, const mlp_layer_t *layer,
+                                                    uint16_t count, int32_t shift)
 {
     int32_t *bias = mlp_bias(m, layer);
+#ifdef VECTOR
+    if (m->momentum == 0) {
+        m->counters.bsat +=
+            vector_biases(bias, layer->outputs, mlp_delta(m, layer), 8u * mlp_quads(m),
+                          2u * kernels_quads(count), shift, LIMIT_BIAS_MAX);
+        return;
+    }
+#endif
     for (uint32_t j = 0; j < layer->outputs; j++) {
         const int32_t gradient = sum_deltas(m, layer, count, j);
         int32_t moved = bias[j];
@@ -61,7 +76,7 @@ static void update_biases(mlp_t *m, const mlp_layer_t *layer, uint16_t count, in
     }
 }
 
-static void halve_biases(const mlp_t *m, const mlp_layer_t *layer)
+static __attribute__((noinline)) void halve_biases(const mlp_t *m, const mlp_layer_t *layer)
 {
     int32_t *bias = mlp_bias(m, layer);
     for (uint32_t j = 0; j < layer->outputs; j++) {
@@ -74,7 +89,7 @@ static void halve_biases(const mlp_t *m, const mlp_layer_t *layer)
 }
 
 /* Item 6: twice the range at half the resolution, rounded stochastically. */
-static void widen(const mlp_t *m, const mlp_layer_t *layer)
+static __attribute__((noinline)) void widen(const mlp_t *m, const mlp_layer_t *layer)
 {
     const kernels_layer_t kernels = mlp_kernels_layer(m, layer);
     int16_t *velocity = m->momentum == 0 ? NULL : mlp_velocity(m, layer);
@@ -97,18 +112,13 @@ static uint32_t row_limit(const mlp_t *m, uint32_t l)
     return l == 0 ? m->input_max : (1u << mlp_layer(m, l - 1u)->activation_bits) - 1u;
 }
 
-void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count)
+/* Item 3 or 5, from deltas d' whose sums are at most `bound`. Returns whether a clamp that counts
+ * in `wsat` changed a value. */
+static __attribute__((noinline)) bool update_weights(const mlp_t *m, uint32_t l, uint16_t count,
+                                                     int32_t shift, uint32_t bound)
 {
     const mlp_layer_t *layer = mlp_layer(m, l);
     const kernels_layer_t kernels = mlp_kernels_layer(m, layer);
-    const uint8_t fraction_bits = m->momentum == 0 ? 0 : m->velocity_bits;
-    int32_t *weight_exponent = mlp_weight_exponent(m, l);
-    const int32_t row_exponent = *mlp_row_exponent(m, l);
-    const int32_t unit = *weight_exponent - row_exponent;
-    const int32_t exponent = update_exponent(m, l, unit, count, fraction_bits);
-    const int32_t shift = unit - exponent;
-
-    const uint32_t bound = mlp_scale_deltas(m, l, count, exponent);
     const kernels_update_t update = {
         .x = mlp_row(m, layer, 0),
         .delta = mlp_delta(m, layer),
@@ -121,10 +131,22 @@ void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count)
         .shift = (uint8_t)shift,
         .weight_bits = layer->weight_bits,
         .momentum = m->momentum,
-        .velocity_bits = fraction_bits,
+        .velocity_bits = m->momentum == 0 ? 0 : m->velocity_bits,
     };
+    return kernels_update(&kernels, &update, mlp_prng(m));
+}
+
+void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count)
+{
+    const mlp_layer_t *layer = mlp_layer(m, l);
+    int32_t *weight_exponent = mlp_weight_exponent(m, l);
+    const int32_t row_exponent = *mlp_row_exponent(m, l);
+    const int32_t unit = *weight_exponent - row_exponent;
+    const int32_t exponent = update_exponent(m, l, unit, count);
+    const int32_t shift = unit - exponent;
+    const uint32_t bound = mlp_scale_deltas(m, l, count, exponent);
     update_biases(m, layer, count, shift + 2 * row_exponent);
-    const bool saturated = kernels_update(&kernels, &update, mlp_prng(m));
+    const bool saturated = update_weights(m, l, count, shift, bound);
     m->counters.wsat += saturated;
     if (saturated && (m->flags & MODEL_FLAG_WIDEN) &&
         *weight_exponent < LIMIT_WEIGHT_EXPONENT_MAX) {
@@ -181,7 +203,7 @@ static void adapt(const mlp_t *m, uint32_t l)
     if (below->activation != ACTIVATION_RELU && below->activation != ACTIVATION_LEAKY) {
         return;
     }
-    const int32_t bits = fixed_bits(below->magnitudes);
+    const int32_t bits = below->largest_bits;
     int32_t *exponent = mlp_row_exponent(m, l);
     int32_t *low = mlp_low(m, l);
     if (bits > below->activation_bits) {

@@ -8,8 +8,11 @@
 #include "protocol.h"
 #include "reply.h"
 
-/* State bytes fetched at a time: even. */
+/* Bytes of a region that its checksum takes at a time: even. */
 #define CHUNK_BYTES 32u
+
+/* Inlined, all handlers would weigh on the stack of a step. */
+#define HANDLER __attribute__((noinline))
 
 void trainer_init(trainer_t *t, void *arena, size_t arena_bytes)
 {
@@ -26,14 +29,14 @@ uint32_t trainer_digest(trainer_t *t)
     return has_model(t) ? mlp_digest(&t->mlp) : 0;
 }
 
-REPLY_FUNCTION void trainer_acknowledge(trainer_t *t, uint8_t status)
+static REPLY_FUNCTION void reply_data(const trainer_t *t, uint8_t status, uint32_t digest)
 {
     reply_t r;
     const mlp_counters_t *counters = mlp_counters(&t->mlp);
     reply_begin(&r, t->session, MSG_DATA_ACK, t->next);
     reply_u8(&r, status);
     reply_u32(&r, mlp_step_count(&t->mlp));
-    reply_u32(&r, trainer_digest(t));
+    reply_u32(&r, digest);
     reply_u32(&r, (uint32_t)counters->loss_sum);
     reply_u32(&r, (uint32_t)(counters->loss_sum >> 32));
     reply_u32(&r, counters->correct);
@@ -41,6 +44,11 @@ REPLY_FUNCTION void trainer_acknowledge(trainer_t *t, uint8_t status)
     reply_u32(&r, counters->asat);
     reply_u32(&r, counters->bsat);
     reply_end(&r);
+}
+
+void trainer_acknowledge(trainer_t *t, uint8_t status)
+{
+    reply_data(t, status, trainer_digest(t));
 }
 
 static int load_region(trainer_t *t, uint8_t region, uint32_t offset, const uint8_t *bytes,
@@ -68,7 +76,7 @@ static REPLY_FUNCTION void reply_load(const trainer_t *t, uint32_t pos, uint8_t 
     reply_end(&r);
 }
 
-static void handle_load(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
+static HANDLER void handle_load(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
     uint32_t detail = 0;
     t->run_id = 0;
@@ -133,7 +141,7 @@ static REPLY_FUNCTION void reply_commit(const trainer_t *t, uint8_t status)
     reply_end(&r);
 }
 
-static void handle_commit(trainer_t *t, const uint8_t *payload)
+static HANDLER void handle_commit(trainer_t *t, const uint8_t *payload)
 {
     reply_commit(t, commit(t, payload));
 }
@@ -152,41 +160,42 @@ static uint8_t check_read(const trainer_t *t, uint8_t region, uint32_t offset, u
     return STATUS_OK;
 }
 
-#ifdef PROFILE
-static REPLY_FUNCTION void reply_profile(const trainer_t *t, uint32_t pos, uint16_t count)
+static REPLY_FUNCTION void reply_read(const trainer_t *t, uint32_t pos, uint8_t region,
+                                      uint8_t status, const uint8_t *bytes, size_t count)
 {
-    const uint8_t status = count == PROFILE_BYTES ? STATUS_OK : STATUS_BAD_OFFSET;
-    reply_t r;
-    reply_begin(&r, t->session, MSG_READ_ACK, pos);
-    reply_u8(&r, REGION_PROFILE);
-    reply_u8(&r, status);
-    reply_u32(&r, t->next);
-    if (status == STATUS_OK) {
-        reply_u32(&r, profile_read(pos));
-    }
-    reply_end(&r);
-}
-#endif
-
-static REPLY_FUNCTION void handle_read(const trainer_t *t, uint32_t pos,
-                                       const uint8_t *payload)
-{
-    const uint8_t region = payload[READ_AT_REGION];
-    const uint8_t status = check_read(t, region, pos, bytes_u16(payload + READ_AT_COUNT));
-    uint32_t left = status == STATUS_OK ? bytes_u16(payload + READ_AT_COUNT) : 0;
     reply_t r;
     reply_begin(&r, t->session, MSG_READ_ACK, pos);
     reply_u8(&r, region);
     reply_u8(&r, status);
     reply_u32(&r, t->next);
-    for (uint32_t offset = pos; left > 0; offset += CHUNK_BYTES) {
-        uint8_t chunk[CHUNK_BYTES];
-        const uint32_t here = left < CHUNK_BYTES ? left : CHUNK_BYTES;
-        read_region(t, region, offset, chunk, here);
-        reply_bytes(&r, chunk, here);
-        left -= here;
-    }
+    reply_bytes(&r, bytes, count);
     reply_end(&r);
+}
+
+#ifdef PROFILE
+static HANDLER void handle_profile(const trainer_t *t, uint32_t pos, uint8_t *payload)
+{
+    if (bytes_u16(payload + READ_AT_COUNT) == PROFILE_BYTES) {
+        bytes_put_u32(payload, profile_read(pos));
+        reply_read(t, pos, REGION_PROFILE, STATUS_OK, payload, PROFILE_BYTES);
+    } else {
+        reply_read(t, pos, REGION_PROFILE, STATUS_BAD_OFFSET, payload, 0);
+    }
+}
+#endif
+
+/* The bytes that were read take the place of the request. */
+static HANDLER void handle_read(const trainer_t *t, uint32_t pos, uint8_t *payload)
+{
+    const uint8_t region = payload[READ_AT_REGION];
+    uint32_t count = bytes_u16(payload + READ_AT_COUNT);
+    const uint8_t status = check_read(t, region, pos, count);
+    if (status == STATUS_OK) {
+        read_region(t, region, pos, payload, count);
+    } else {
+        count = 0;
+    }
+    reply_read(t, pos, region, status, payload, count);
 }
 
 /* Bytes of one sample on the wire. */
@@ -243,7 +252,7 @@ static int apply_sample(trainer_t *t, const uint8_t **at)
     return status;
 }
 
-static void handle_data(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
+static HANDLER void handle_data(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
     int status = STATUS_OK;
     if (pos == t->next) {
@@ -279,7 +288,7 @@ static REPLY_FUNCTION void reply_evaluation(const trainer_t *t, uint32_t pos,
     reply_end(&r);
 }
 
-static void handle_eval(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
+static HANDLER void handle_eval(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
     const size_t sample = sample_bytes(t);
     evaluation_t sum = {.status = count % sample == 0 ? STATUS_OK : STATUS_BAD_MESSAGE};
@@ -297,46 +306,69 @@ static void handle_eval(trainer_t *t, uint32_t pos, const uint8_t *payload, size
     reply_evaluation(t, pos, &sum);
 }
 
-/* Infers one sample and sends its predictions and logits. */
-static void reply_inference(trainer_t *t, reply_t *r, const uint8_t *features)
+/* Infers one sample; its predictions and logits go to `answer`. */
+static int infer(trainer_t *t, const uint8_t *features, uint8_t *answer)
 {
     mlp_result_t result;
-    if (mlp_infer(&t->mlp, features, NULL, &result) != STATUS_OK) {
-        return;
+    const int status = mlp_infer(&t->mlp, features, NULL, &result);
+    if (status == STATUS_OK) {
+        for (uint32_t i = 0; i < mlp_predictions(&t->mlp); i++, answer += 4) {
+            bytes_put_u32(answer, (uint32_t)mlp_prediction(&t->mlp, result.logits, i));
+        }
+        for (uint32_t i = 0; i < mlp_outputs(&t->mlp); i++, answer += 4) {
+            bytes_put_u32(answer, (uint32_t)result.logits[i]);
+        }
     }
-    for (uint32_t i = 0; i < mlp_predictions(&t->mlp); i++) {
-        reply_u32(r, (uint32_t)mlp_prediction(&t->mlp, result.logits, i));
-    }
-    for (uint32_t i = 0; i < mlp_outputs(&t->mlp); i++) {
-        reply_u32(r, (uint32_t)result.logits[i]);
-    }
+    return status;
 }
 
-/* Status and count go ahead of the results, so all samples are checked first. */
-static REPLY_FUNCTION void handle_infer(trainer_t *t, uint32_t pos, const uint8_t *payload,
-                                        size_t count)
+/* Bytes of the answer for one sample. */
+static size_t answer_bytes(const trainer_t *t)
 {
-    const size_t sample = mlp_feature_bytes(&t->mlp);
-    const size_t answer = 4u * (mlp_predictions(&t->mlp) + mlp_outputs(&t->mlp));
-    const size_t samples = count / sample;
-    uint8_t status = STATUS_OK;
-    uint32_t good = 0;
-    if (count % sample != 0 || INFER_ACK_BYTES + samples * answer > LINK_PAYLOAD_MAX) {
-        status = STATUS_BAD_MESSAGE;
-    } else {
-        while (good < samples && mlp_features_valid(&t->mlp, payload + good * sample)) {
-            good++;
-        }
-        status = good == samples ? STATUS_OK : STATUS_BAD_SAMPLE;
-    }
+    return 4u * (mlp_predictions(&t->mlp) + mlp_outputs(&t->mlp));
+}
+
+static REPLY_FUNCTION void reply_inference(const trainer_t *t, uint32_t pos, uint8_t status,
+                                           uint32_t good, const uint8_t *answers)
+{
     reply_t r;
     reply_begin(&r, t->session, MSG_INFER_ACK, pos);
     reply_u8(&r, status);
     reply_u16(&r, (uint16_t)good);
-    for (uint32_t i = 0; i < good; i++) {
-        reply_inference(t, &r, payload + i * sample);
-    }
+    reply_bytes(&r, answers, good * answer_bytes(t));
     reply_end(&r);
+}
+
+/* Moves the first bytes of a payload to its end. */
+static HANDLER uint8_t *to_end(uint8_t *payload, size_t count)
+{
+    uint8_t *to = payload + LINK_PAYLOAD_MAX - count;
+    while (count > 0) {
+        count--;
+        to[count] = payload[count];
+    }
+    return to;
+}
+
+/* Answers take the place of samples: from the payload's start, behind which the samples end at its
+ * end if they are shorter; n answers fit, so i answers and n - i samples do. */
+static HANDLER void handle_infer(trainer_t *t, uint32_t pos, uint8_t *payload, size_t count)
+{
+    const size_t sample = mlp_feature_bytes(&t->mlp), answer = answer_bytes(t);
+    const size_t samples = count / sample;
+    int status = STATUS_BAD_MESSAGE;
+    uint32_t good = 0;
+    if (count % sample == 0 && INFER_ACK_BYTES + samples * answer <= LINK_PAYLOAD_MAX) {
+        const uint8_t *features = answer > sample ? to_end(payload, count) : payload;
+        status = STATUS_OK;
+        for (; good < samples; good++) {
+            status = infer(t, features + good * sample, payload + good * answer);
+            if (status != STATUS_OK) {
+                break;
+            }
+        }
+    }
+    reply_inference(t, pos, (uint8_t)status, good, payload);
 }
 
 static bool is_length_valid(uint8_t type, size_t count)
@@ -353,8 +385,7 @@ static bool is_length_valid(uint8_t type, size_t count)
     }
 }
 
-bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, const uint8_t *payload,
-                    size_t count)
+bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, uint8_t *payload, size_t count)
 {
     const bool needs_run = type == MSG_DATA || type == MSG_EVAL || type == MSG_INFER;
     if (needs_run && t->run_id == 0) {
@@ -374,7 +405,7 @@ bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, const uint8_t *pay
     case MSG_READ:
 #ifdef PROFILE
         if (payload[READ_AT_REGION] == REGION_PROFILE) {
-            reply_profile(t, pos, bytes_u16(payload + READ_AT_COUNT));
+            handle_profile(t, pos, payload);
             break;
         }
 #endif

@@ -21,10 +21,10 @@ typedef struct {
 /* `payload_max` of HELLO_ACK is LINK_PAYLOAD_MAX of the port's port_config.h. */
 void trainer_init(trainer_t *t, void *arena, size_t arena_bytes);
 
-/* Handles and answers any message of a session but HELLO. Returns false, having done nothing, if
- * the message needs a run and there is none. */
-bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, const uint8_t *payload,
-                    size_t count);
+/* Handles and answers any message of a session but HELLO. `payload` has room for LINK_PAYLOAD_MAX
+ * bytes, which an answer may take. Returns false, having done nothing, if the message needs a run
+ * and there is none. */
+bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, uint8_t *payload, size_t count);
 
 /* Sends DATA_ACK. */
 void trainer_acknowledge(trainer_t *t, uint8_t status);

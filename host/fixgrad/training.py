@@ -282,7 +282,9 @@ class _Trainer:
                 ):
                     self._count(progress)
                     yield Advanced(self._position, self._end, epoch + 1, self._tally)
-                state, _ = self._device.read_state(self._config)
+                state, position = self._device.read_state(self._config)
+                if position != self._position:
+                    raise SessionLostError("the device was loaded anew by repeated bytes")
                 complete = self._position == (epoch + 1) * size
                 if complete and self._monitored is not None:
                     evaluation = self._device.evaluate(self._monitored)

@@ -34,7 +34,8 @@ class Mutant(NamedTuple):
 
 LINK, TRAINER = "firmware/core/link.c", "firmware/core/trainer.c"
 COBS, CRC = "firmware/core/cobs.c", "firmware/core/crc32.c"
-KERNELS, STATE = "firmware/core/kernels_plain.c", "firmware/core/mlp_state.c"
+KERNELS, STEP = "firmware/core/kernels_plain.c", "firmware/core/kernels_step.h"
+STATE = "firmware/core/mlp_state.c"
 TRAIN, UPDATE = "firmware/core/mlp_train.c", "firmware/core/mlp_update.c"
 SESSION, FRAMING = "host/fixgrad/session.py", "host/fixgrad/framing.py"
 DEVICE, TRAINING = "host/fixgrad/device.py", "host/fixgrad/training.py"
@@ -93,21 +94,21 @@ MUTANTS = (
     Mutant(STATE, "    m->size = 0;\n    m->collected = 0;\n", ""),
     Mutant(STATE, "(uint16_t)(k % 2 ? word >> 16 : word)", "(uint16_t)word"),
     Mutant(TRAIN, "    m->size = 0;\n    m->collected = 0;\n}", "    m->size = 0;\n}"),
-    Mutant(KERNELS, "(int32_t)(r >> (32u - s)), s);\n", "(int32_t)(r >> (33u - s)), s);\n"),
+    Mutant(STEP, "(int32_t)(r >> (32u - s)), s);\n", "(int32_t)(r >> (33u - s)), s);\n"),
     Mutant(
         KERNELS,
-        "acc[j] = bias[j] + dot_u8(w, x, n);",
-        "acc[j] = bias[j] + dot_u8(w, x, n - 1u);",
+        "acc[j] = bias[first + j] + dot_u8(w, x, n);",
+        "acc[j] = bias[first + j] + dot_u8(w, x, n - 1u);",
     ),
-    Mutant(KERNELS, "(int32_t)((r >> 8) & 255u), 8)", "(int32_t)((r >> 8) & 127u), 8)"),
+    Mutant(STEP, "(int32_t)((r >> 8) & 255u), 8)", "(int32_t)((r >> 8) & 127u), 8)"),
     Mutant(UPDATE, "*step % m->decay_every == m->decay_every - 1", "*step % m->decay_every == 0"),
     # The host.
     Mutant(SESSION, "if frame.session != self._identity:", "if False:"),
     Mutant(SESSION, "pending.request.end > frame.pos:", "pending.request.pos >= frame.pos:"),
     Mutant(
         SESSION,
-        "        self._went_back = False\n        self._expiries = 0",
-        "        self._expiries = 0",
+        "        self._went_back = False\n        self._expiries = self._fruitless = 0",
+        "        self._expiries = self._fruitless = 0",
     ),
     Mutant(
         SESSION,
@@ -115,9 +116,17 @@ MUTANTS = (
         "        self._restart_pending = True",
     ),
     Mutant(SESSION, "self._in_flight_bytes + len(data) > self._window_bytes", "False"),
+    Mutant(SESSION, "self._credit(is_whole + self._is_doubted)", "self._credit(1)"),
+    Mutant(
+        SESSION,
+        "            self._question_due = True\n",
+        "            self._in_flight.clear()\n            self._in_flight_bytes = 0\n"
+        "            self._go_back(now)\n",
+    ),
+    Mutant(SESSION, "sent.request.pos == frame.pos", "True"),
     Mutant(SESSION, "    return frame.pos == request.pos and (", "    return True or ("),
     Mutant(SESSION, "self._identity = self._identity % 255 + 1", "self._identity = self._identity"),
-    Mutant(SESSION, "        self._expiries += 1\n        self.stats", "        self.stats"),
+    Mutant(SESSION, "        self._expiries += 1\n", ""),
     Mutant(FRAMING, "!= zlib.crc32(frame[:end])", "!= zlib.crc32(frame[:end]) and end > 60"),
     Mutant(FRAMING, "        self._rest = rest[-RECEIVED_MAX:]", "        self._rest = b''"),
     Mutant(DEVICE, "        if self.info.boot_id != boot_id:", "        if False:"),
@@ -129,6 +138,8 @@ MUTANTS = (
     Mutant(TRAINING, "info.run_id != self._run_id or ", ""),
     Mutant(TRAINING, "info.next < self._checkpoint.position", "False"),
     Mutant(TRAINING, "        self._position = info.next\n", ""),
+    Mutant(TRAINING, "if position != self._position:", "if False:"),
+    Mutant(TRAINING, "self._schedule.step_start(self._schedule.step_of(last) + 1)", "last + 1"),
 )  # fmt: skip
 
 

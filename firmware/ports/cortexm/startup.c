@@ -62,7 +62,7 @@ static void paint_stack(void)
 }
 
 /* Apart from cortexm_reset(): the compiler may keep values in the registers enabled there. */
-__attribute__((noinline)) static void start(void)
+__attribute__((noinline, noreturn)) static void start(void)
 {
     paint_stack();
     const uint32_t *from = &data_load;
@@ -79,7 +79,8 @@ __attribute__((noinline)) static void start(void)
     }
 }
 
-void cortexm_reset(void)
+/* Nobody gets back the registers that it would keep. */
+__attribute__((noreturn)) void cortexm_reset(void)
 {
 #ifdef __ARM_FP
     /* Also the vector unit, which shares them. */
