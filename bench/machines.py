@@ -30,7 +30,9 @@ VECTOR_FLAGS = {"cortex-m55": ("-mfloat-abi=softfp",)}
 """The compiler passes vectors in registers only where it may use the floating-point ones."""
 LINK_PARTS = ("link.c", "reply.c", "trainer.c", "cobs.c", "crc32.c", "profile.c")
 """Files of the core that no image needs without a link."""
-_OWN_PARTS = (SOURCES / "runtime.c", SOURCES / "job.c")
+MEMORY = ROOT / "firmware" / "ports" / "cortexm" / "memory.c"
+"""memcpy and the like, as boards' images have them."""
+_OWN_PARTS = (SOURCES / "runtime.c", SOURCES / "job.c", MEMORY)
 TIMEOUT_S = 600
 
 
