@@ -42,8 +42,8 @@ static REPLY_FUNCTION void reply_hello(link_t *l, uint32_t nonce)
     reply_t r;
     reply_begin(&r, l->trainer.session, MSG_HELLO_ACK, nonce);
     reply_bytes(&r, head, sizeof head);
-    reply_bytes(&r, (const uint8_t *)port_board, strlen(port_board) + 1u);
-    reply_bytes(&r, (const uint8_t *)port_core, strlen(port_core) + 1u);
+    reply_text(&r, port_board);
+    reply_text(&r, port_core);
     reply_end(&r);
 }
 

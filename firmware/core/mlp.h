@@ -69,11 +69,6 @@ int mlp_start(mlp_t *m);
 /* Wire bytes of a sample's features and of its target. These and what follows need a model. */
 size_t mlp_feature_bytes(const mlp_t *m);
 size_t mlp_target_bytes(const mlp_t *m);
-uint32_t mlp_batch(const mlp_t *m); /* B */
-uint32_t mlp_element_size(const mlp_t *m); /* of one feature: 1 or 2 */
-
-/* Arena bytes that the model takes, from the start on. */
-uint32_t mlp_arena_bytes(const mlp_t *m);
 
 /* Training. A batch is announced, then `size` samples are put; the last one runs the step.
  * Return STATUS_OK or STATUS_BAD_SAMPLE: a value is out of its range, no batch (or one already) is
@@ -82,9 +77,6 @@ uint32_t mlp_arena_bytes(const mlp_t *m);
 int mlp_batch_open(const mlp_t *m); /* 1 while samples of an announced batch are missing */
 int mlp_begin_batch(mlp_t *m, uint16_t size, uint16_t lr_mantissa, int8_t lr_exponent);
 int mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *target);
-
-/* Where mlp_put_sample() will copy features to: they may be made there. As little-endian bytes. */
-uint8_t *mlp_free_row(const mlp_t *m);
 
 /* Inference with the state of the last completed step; a half-collected batch is kept and no
  * counter moves. `target` may be NULL. Returns STATUS_OK or STATUS_BAD_SAMPLE. */

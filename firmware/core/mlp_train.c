@@ -16,26 +16,6 @@ size_t mlp_feature_bytes(const mlp_t *m)
     return (size_t)layer->inputs * mlp_element_bytes(layer->format);
 }
 
-uint32_t mlp_element_size(const mlp_t *m)
-{
-    return mlp_element_bytes(mlp_layer(m, 0)->format);
-}
-
-uint32_t mlp_batch(const mlp_t *m)
-{
-    return m->batch;
-}
-
-uint32_t mlp_arena_bytes(const mlp_t *m)
-{
-    return m->work + m->work_bytes;
-}
-
-uint8_t *mlp_free_row(const mlp_t *m)
-{
-    return mlp_row(m, mlp_layer(m, 0), m->collected);
-}
-
 size_t mlp_target_bytes(const mlp_t *m)
 {
     switch (m->loss) {

@@ -32,6 +32,13 @@ void reply_u32(reply_t *r, uint32_t value)
     reply_bytes(r, bytes, sizeof bytes);
 }
 
+void reply_text(reply_t *r, const char *text)
+{
+    do {
+        reply_bytes(r, (const uint8_t *)text, 1);
+    } while (*text++ != 0);
+}
+
 void reply_end(reply_t *r)
 {
     uint8_t crc[4];

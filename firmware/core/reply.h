@@ -25,6 +25,7 @@ REPLY_FUNCTION void reply_frame(uint8_t session, uint8_t type, uint32_t pos, con
 void reply_begin(reply_t *r, uint8_t session, uint8_t type, uint32_t pos);
 void reply_bytes(reply_t *r, const uint8_t *bytes, size_t count);
 void reply_u32(reply_t *r, uint32_t value);
+void reply_text(reply_t *r, const char *text); /* with the zero that ends it */
 void reply_end(reply_t *r);
 
 #endif

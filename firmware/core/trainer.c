@@ -2,7 +2,7 @@
 
 #include "bytes.h"
 #include "crc32.h"
-#include "dataset.h"
+#include "mlp_dataset.h"
 #include "mlp_model.h"
 #include "port_config.h"
 #include "profile.h"
@@ -14,12 +14,14 @@
 /* Bytes of a region that its checksum takes at a time: even. */
 #define CHUNK_BYTES 32u
 
+#define POSITION_BYTES 4u
+
 /* Inlined, all handlers would weigh on the stack of a step. */
 #define HANDLER __attribute__((noinline))
 
 void trainer_init(trainer_t *t, void *arena, size_t arena_bytes)
 {
-    *t = (trainer_t){.arena = arena, .arena_bytes = arena_bytes, .dataset = dataset_none};
+    *t = (trainer_t){.arena = arena, .arena_bytes = arena_bytes, .dataset = mlp_dataset_none};
 }
 
 static bool has_model(const trainer_t *t)
@@ -52,31 +54,35 @@ void trainer_acknowledge(trainer_t *t, uint8_t status)
 static int load_model(trainer_t *t, const uint8_t *bytes, size_t count, uint32_t *detail)
 {
     const int status = mlp_configure(&t->mlp, bytes, count, t->arena, t->arena_bytes, detail);
-    if (status != STATUS_OK || t->dataset != (uint8_t *)t->arena + *detail ||
-        *detail + dataset_bytes(t->dataset, &t->mlp) > t->arena_bytes) {
-        t->dataset = dataset_none;
+    if (status != STATUS_OK || t->dataset != mlp_dataset_place(&t->mlp) ||
+        *detail + mlp_dataset_bytes(&t->mlp, t->dataset) > t->arena_bytes) {
+        t->dataset = mlp_dataset_none;
     }
     return status;
 }
 
 /* The head comes whole: it says how long the region is. */
-static int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *bytes, size_t count,
+static HANDLER int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *bytes, size_t count,
                         uint32_t *detail)
 {
-    const uint32_t start = mlp_arena_bytes(&t->mlp);
-    const uint8_t *head = offset == 0 ? bytes : t->dataset;
-    if (offset == 0 && (count < DATASET_BYTES || bytes[DATASET_AT_BITS] > 8)) {
-        return STATUS_BAD_MESSAGE;
+    uint8_t *region = mlp_dataset_place(&t->mlp);
+    const uint8_t *head = t->dataset;
+    if (offset == 0) {
+        if (count < DATASET_BYTES || bytes[DATASET_AT_BITS] > 8) {
+            return STATUS_BAD_MESSAGE;
+        }
+        head = bytes;
+    } else if (offset < DATASET_BYTES) {
+        return STATUS_BAD_OFFSET;
     }
-    const uint32_t size = dataset_bytes(head, &t->mlp);
-    *detail = start + size;
+    const uint32_t size = mlp_dataset_bytes(&t->mlp, head);
+    *detail = (uint32_t)(region - (uint8_t *)t->arena) + size;
     if (*detail > t->arena_bytes) {
         return STATUS_NO_MEMORY;
     }
-    if (offset > size || count > size - offset || (offset != 0 && offset < DATASET_BYTES)) {
+    if (offset > size || count > size - offset) {
         return STATUS_BAD_OFFSET;
     }
-    uint8_t *region = (uint8_t *)t->arena + start;
     if (offset == 0) {
         t->dataset = region;
     }
@@ -84,7 +90,7 @@ static int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *bytes, siz
     return STATUS_OK;
 }
 
-static int load_region(trainer_t *t, uint8_t region, uint32_t offset, const uint8_t *bytes,
+static HANDLER int load_region(trainer_t *t, uint8_t region, uint32_t offset, const uint8_t *bytes,
                        size_t count, uint32_t *detail)
 {
     if (region > REGION_DATASET) {
@@ -155,7 +161,7 @@ static uint8_t commit(trainer_t *t, const uint8_t *payload)
     }
     const uint32_t loaded = region_crc(t, REGION_STATE, region_crc(t, REGION_MODEL, 0));
     const uint32_t crc =
-        crc32_update(loaded, t->dataset, dataset_bytes(t->dataset, &t->mlp));
+        crc32_update(loaded, t->dataset, mlp_dataset_bytes(&t->mlp, t->dataset));
     if (crc != bytes_u32(payload + COMMIT_AT_CRC) || mlp_start(&t->mlp) != STATUS_OK) {
         return STATUS_BAD_STATE;
     }
@@ -260,7 +266,7 @@ static int begin_batch(trainer_t *t, const uint8_t *header, uint16_t size)
 
 static int apply_sample(trainer_t *t, const uint8_t *sample)
 {
-    const int status = dataset_put(t->dataset, &t->mlp, sample);
+    const int status = mlp_dataset_put(&t->mlp, t->dataset, sample);
     if (status == STATUS_OK) {
         t->missing--;
         t->next++;
@@ -272,7 +278,7 @@ static int apply_sample(trainer_t *t, const uint8_t *sample)
 
 static HANDLER void handle_data(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
-    const size_t sample = dataset_sample_bytes(t->dataset, &t->mlp);
+    const size_t sample = mlp_dataset_sample_bytes(&t->mlp, t->dataset);
     const uint8_t *end = payload + count;
     int status = STATUS_OK;
     if (pos != t->next) {
@@ -298,33 +304,22 @@ static uint32_t sample_count(const trainer_t *t)
     return bytes_u32(t->dataset + DATASET_AT_SAMPLES);
 }
 
-/* Where the stretches of TRAIN_TO wait: behind the data set. */
-static uint8_t *stretches(const trainer_t *t)
+/* Where TRAIN_TO waits, behind the data set: its position u32, then its stretches. */
+static uint8_t *waiting(const trainer_t *t)
 {
-    return (uint8_t *)(uintptr_t)t->dataset + dataset_bytes(t->dataset, &t->mlp);
+    return (uint8_t *)(uintptr_t)t->dataset + mlp_dataset_bytes(&t->mlp, t->dataset);
 }
 
-/* Begins the batch at `next`; an epoch's last one may be short. */
-static int begin_cached(trainer_t *t, uint32_t left)
+/* Begins the batch at `next` with the learning rate of its stretch. */
+static int begin_cached(trainer_t *t)
 {
-    const uint8_t *stretch = stretches(t);
-    const uint32_t batch = mlp_batch(&t->mlp);
-    uint32_t at = t->start;
+    const uint8_t *stretch = waiting(t);
+    uint32_t at = bytes_u32(stretch);
+    stretch += POSITION_BYTES;
     while ((at += bytes_u16(stretch + BATCH_AT_SIZE)) <= t->next) {
         stretch += BATCH_BYTES;
     }
-    return begin_batch(t, stretch, (uint16_t)(left < batch ? left : batch));
-}
-
-/* Trains the sample that the run visits at `next`. */
-static int apply_cached(trainer_t *t)
-{
-    const uint32_t samples = sample_count(t);
-    const uint32_t place = t->next % samples;
-    const int status = t->missing == 0 ? begin_cached(t, samples - place) : STATUS_OK;
-    return status == STATUS_OK
-               ? apply_sample(t, dataset_at(t->dataset, &t->mlp, t->next / samples, place))
-               : status;
+    return begin_batch(t, stretch, mlp_dataset_batch(&t->mlp, t->dataset, t->next));
 }
 
 bool trainer_work(trainer_t *t)
@@ -332,7 +327,10 @@ bool trainer_work(trainer_t *t)
     if (t->next >= t->end) {
         return false;
     }
-    const int status = apply_cached(t);
+    int status = t->missing == 0 ? begin_cached(t) : STATUS_OK;
+    if (status == STATUS_OK) {
+        status = apply_sample(t, mlp_dataset_at(&t->mlp, t->dataset, t->next));
+    }
     if (status != STATUS_OK) {
         t->end = 0;
     }
@@ -348,14 +346,14 @@ static HANDLER void handle_train_to(trainer_t *t, uint32_t pos, const uint8_t *p
                                     size_t count)
 {
     const bool busy = t->next < t->end;
-    uint8_t *to = stretches(t);
+    uint8_t *to = waiting(t);
     uint8_t status = STATUS_OK;
     if (sample_count(t) == 0 || count % BATCH_BYTES != 0 ||
-        count > (size_t)((uint8_t *)t->arena + t->arena_bytes - to)) {
+        count + POSITION_BYTES > (size_t)((uint8_t *)t->arena + t->arena_bytes - to)) {
         status = STATUS_BAD_MESSAGE;
     } else if (pos <= t->next && !busy) {
-        memcpy(to, payload, count);
-        t->start = pos;
+        bytes_put_u32(to, pos);
+        memcpy(to + POSITION_BYTES, payload, count);
         t->end = pos;
         for (; count > 0; count -= BATCH_BYTES, payload += BATCH_BYTES) {
             t->end += bytes_u16(payload + BATCH_AT_SIZE);

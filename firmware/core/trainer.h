@@ -14,9 +14,8 @@ typedef struct {
     size_t arena_bytes;
     uint32_t run_id;  /* 0: no run */
     uint32_t next;    /* position of the sample that is wanted next */
-    uint32_t start;   /* of the stretches of TRAIN_TO, which wait behind the data set */
-    uint32_t end;     /* of them; up to `next`: nothing is to be trained */
-    const uint8_t *dataset; /* head of the loaded DATASET, or dataset_none */
+    uint32_t end;     /* of the TRAIN_TO that waits; up to `next`: nothing is to be trained */
+    const uint8_t *dataset; /* head of the loaded DATASET, or mlp_dataset_none */
     uint16_t missing; /* samples of the announced batch that have not come */
     uint8_t session;  /* goes into every answer; 0: none since the start */
 } trainer_t;

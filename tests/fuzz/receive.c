@@ -10,8 +10,8 @@
 
 #include "bytes.h"
 #include "crc32.h"
-#include "dataset.h"
 #include "link.h"
+#include "mlp_dataset.h"
 #include "mlp_model.h"
 #include "port.h"
 
@@ -88,7 +88,7 @@ static void commit_loaded(link_t *l)
     mlp_model_read(m, 0, model, model_bytes);
     if (mlp_state_read(m, 0, state, state_bytes) == STATUS_OK) {
         crc = crc32_update(crc32_update(0, model, model_bytes), state, state_bytes);
-        crc = crc32_update(crc, l->trainer.dataset, dataset_bytes(l->trainer.dataset, m));
+        crc = crc32_update(crc, l->trainer.dataset, mlp_dataset_bytes(m, l->trainer.dataset));
     }
     bytes_put_u32(payload + 2 + COMMIT_AT_CRC, crc);
     send_frame(l, payload, sizeof payload);
