@@ -16,10 +16,9 @@ int main(void)
     for (;;) {
         uint8_t bytes[8];
         const size_t count = port_read(bytes, sizeof bytes);
-        if (count == 0) {
+        link_receive(&host_link, bytes, count);
+        if (!link_work(&host_link) && count == 0) {
             port_idle();
-        } else {
-            link_receive(&host_link, bytes, count);
         }
     }
 }

@@ -29,4 +29,8 @@ void link_init(link_t *l, uint32_t boot_id, void *arena, size_t arena_bytes);
 /* Takes received bytes in any portions. Every frame is applied and answered before the next. */
 void link_receive(link_t *l, const uint8_t *bytes, size_t count);
 
+/* Does a bounded part of what was asked for; false if nothing is left to do. To be called between
+ * receptions. */
+bool link_work(link_t *l);
+
 #endif
