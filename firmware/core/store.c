@@ -23,7 +23,8 @@ static uint32_t whole_units(uint32_t bytes)
 
 uint32_t store_capacity(void)
 {
-    return flash_bank_bytes() - 2u * FLASH_UNIT_BYTES - CRC_BYTES;
+    const uint32_t bank = flash_bank_bytes(), around = 2u * FLASH_UNIT_BYTES + CRC_BYTES;
+    return bank < around ? 0 : bank - around;
 }
 
 /* Header, payload with CRC, seal. Range: bytes <= store_capacity(). */

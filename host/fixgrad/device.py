@@ -21,6 +21,7 @@ from fixgrad.errors import (
     LinkError,
     ModelError,
     PortError,
+    StoreError,
     VersionError,
 )
 from fixgrad.framing import payload_bytes_max
@@ -63,6 +64,7 @@ _LOAD_ACK = _layout(protocol.LOAD_ACK_FIELDS)
 _READ = _layout(protocol.READ_FIELDS)
 _READ_ACK = _layout(protocol.READ_ACK_FIELDS)
 _PROFILE = _layout(protocol.PROFILE_FIELDS)
+_SAVE_ACK = _layout(protocol.SAVE_ACK_FIELDS)
 _EVAL_ACK = _layout(protocol.EVAL_ACK_FIELDS)
 _INFER_ACK = _layout(protocol.INFER_ACK_FIELDS)
 
@@ -337,6 +339,38 @@ class Device:
             if len(positions) == 1:
                 return State.decode(config, data), positions.pop()
         raise LinkError(f"{self.url}: the state kept changing while it was read")
+
+    def save(self, position: int, every: int = 0) -> int:
+        """Let the board keep the run in its flash, from where it goes on after a power-on.
+
+        Args:
+            position: what the device wants next; it begins a batch.
+            every: steps after which the board keeps it again by itself; 0: never.
+
+        Returns:
+            Generation of the checkpoint: a higher one than that of any before.
+
+        Raises:
+            StoreError: the board has no store, the run is too large for it, or it is worn out.
+            SessionLostError: the device was reset, or holds another run.
+            LinkError: the device stopped answering.
+        """
+        request = protocol.pack(protocol.SAVE_FIELDS, every=every)
+        (answer,) = self._exchange([Request(Message.SAVE, position, request)])
+        if answer.type == Message.DATA_ACK and answer.payload[0] == Status.BAD_MESSAGE:
+            raise StoreError(f"board {self.info.board} has no store for checkpoints")
+        status, generation = self._unpack(_SAVE_ACK, answer, Message.SAVE_ACK)
+        if status == Status.NO_MEMORY:
+            raise StoreError(
+                f"board {self.info.board} keeps no checkpoint of this model: it is larger than the "
+                "flash set aside for it, or there is none"
+            )
+        if status == Status.STORE_FAILED:
+            raise StoreError(
+                f"board {self.info.board} could not write its flash: it is worn out or protected"
+            )
+        self._require_ok(status, "keeping a checkpoint")
+        return int(generation)
 
     def profile(self, phase: Phase, layer: int) -> int | None:
         """Return the ticks that a part of a step took since it was selected; 0 selects it.
