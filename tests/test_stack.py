@@ -67,7 +67,7 @@ def test_no_request_exceeds_the_ceiling(board_name: str) -> None:
         stream = SampleStream(schedule, wire)
         steps = [p.step for i in range(16) for p in device.train(stream, i, i + 1)]
         assert steps[-1] == 16 // config.batch
-    assert stack_used(port, board_name) <= CEILINGS[board_name].stack
+        assert stack_used(port, board_name) <= CEILINGS[board_name].stack
 
 
 def test_no_option_exceeds_the_ceiling(board_name: str) -> None:
@@ -76,4 +76,4 @@ def test_no_option_exceeds_the_ceiling(board_name: str) -> None:
     with Serial(f"qemu://{board_name}", timeout=0.02) as port:
         results = list(selftest(Device(port, board_name), paths))
         assert [r.outcome for r in results] == [Outcome.PASSED] * len(small)
-    assert stack_used(port, board_name) <= CEILINGS[board_name].stack
+        assert stack_used(port, board_name) <= CEILINGS[board_name].stack
