@@ -7,6 +7,7 @@
 #include "functions.h"
 #include "norm.h"
 #include "protocol.h"
+#include "vector.h"
 
 uint8_t activation_format(uint8_t kind, uint8_t bits)
 {
@@ -53,6 +54,9 @@ static void rectify(const activation_t *activation, const int32_t *acc, uint32_t
 static bool rectify_small(const activation_t *activation, const int32_t *acc, uint32_t count,
                           uint32_t shift, uint8_t *row, activation_stats_t *stats)
 {
+#ifdef VECTOR
+    const uint32_t magnitudes = vector_rectify(acc, count, shift, row);
+#else
     const uint32_t half = 1u << (shift - 1u);
     uint32_t magnitudes = 0;
     uint32_t i = 0;
@@ -62,6 +66,7 @@ static bool rectify_small(const activation_t *activation, const int32_t *acc, ui
         magnitudes |= v;
         row[i] = (uint8_t)v;
     }
+#endif
     if (magnitudes >> activation->bits != 0) {
         return false;
     }
@@ -143,6 +148,9 @@ static int32_t multiply_by_slope(const activation_t *activation, const void *row
 /* error_i = 0 where a_i = 0. */
 static void clear_inactive(const uint8_t *row, uint32_t count, norm_vector_t error)
 {
+#ifdef VECTOR
+    vector_clear(error.at, error.step, (count + 1u) / 2u, row);
+#else
     int32_t *pair = error.at;
     for (uint32_t i = 0; i + 1u < count; i += 2u, pair += error.step) {
         if (row[i] == 0) {
@@ -155,6 +163,7 @@ static void clear_inactive(const uint8_t *row, uint32_t count, norm_vector_t err
     if (count % 2u != 0 && row[count - 1u] == 0) {
         pair[0] = 0;
     }
+#endif
 }
 
 int32_t activation_backward(const activation_t *activation, const void *row, const uint8_t *gate,

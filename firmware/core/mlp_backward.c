@@ -3,10 +3,11 @@
 #include "mlp_internal.h"
 #include "norm.h"
 #include "protocol.h"
+#include "vector.h"
 
 #include <string.h>
 
-static uint32_t larger(uint32_t a, uint32_t b)
+static inline uint32_t larger(uint32_t a, uint32_t b)
 {
     return a > b ? a : b;
 }
@@ -37,6 +38,9 @@ static inline uint32_t store_pair(int16_t *delta, int32_t even, int32_t odd, uin
 static uint32_t store_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, norm_vector_t error,
                                 int32_t shift)
 {
+#ifdef VECTOR
+    return vector_mantissas(error.at, error.step, pairs, (uint32_t)shift, delta, step);
+#else
     const int32_t *pair = error.at;
     uint32_t largest = 0;
     if (shift == 0) {
@@ -53,6 +57,7 @@ static uint32_t store_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, n
         }
     }
     return larger(largest & 0xFFFFu, largest >> 16);
+#endif
 }
 
 /* The clamp of NORM, which only meets the carry of a rounding up. */

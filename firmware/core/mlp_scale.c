@@ -1,7 +1,24 @@
 #include "speed.h"
 #include "fixed.h"
 #include "mlp_internal.h"
+#include "vector.h"
 
+#ifdef VECTOR
+/* Range as below. */
+uint32_t mlp_scale_deltas(const mlp_t *m, uint32_t l, uint16_t count, int32_t exponent)
+{
+    const mlp_layer_t *layer = mlp_layer(m, l);
+    const uint32_t pairs = mlp_even(layer->outputs) / 2u;
+    uint32_t bound = 0;
+    for (uint32_t b = 0; b < count; b += KERNELS_LANES) {
+        bound += vector_scale(mlp_delta(m, layer) + 2u * b, 8u * mlp_quads(m), pairs,
+                              (const uint32_t *)(const void *)mlp_scale(m, l, b), count - b,
+                              m->lr_mantissa, exponent - m->lr_exponent,
+                              (1 << m->update_bits) - 1);
+    }
+    return bound;
+}
+#else
 /* What a lane's deltas are multiplied with, then shifted by; plain: by 1 .. 31 without a clamp. */
 typedef struct {
     int32_t factor;
@@ -74,3 +91,4 @@ uint32_t mlp_scale_deltas(const mlp_t *m, uint32_t l, uint16_t count, int32_t ex
     }
     return bound;
 }
+#endif

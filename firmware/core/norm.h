@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "fixed.h"
+#include "vector.h"
 
 /* Values in pairs: element i at at[(i / 2) * step + i % 2]; a plain row has step 2. */
 typedef struct {
@@ -21,12 +22,16 @@ static inline int32_t *norm_element(norm_vector_t v, uint32_t i)
  * unpaired last value has a 0 beside it. */
 static inline int32_t norm_shift(norm_vector_t v, uint32_t pairs, int32_t bits)
 {
+#ifdef VECTOR
+    const uint32_t magnitudes = vector_largest(v.at, v.step, pairs);
+#else
     uint32_t magnitudes = 0;
     for (; pairs > 0; pairs--, v.at += v.step) {
         const int32_t even = v.at[0], odd = v.at[1];
         magnitudes |= fixed_abs(even);
         magnitudes |= fixed_abs(odd);
     }
+#endif
     const int32_t excess = fixed_bits(magnitudes) - bits;
     return excess > 0 ? excess : 0;
 }
