@@ -14,7 +14,7 @@ from fixgrad.images import Image
 
 # Bytes of flash, and of RAM for variables (without stack and arena), that an image may take.
 CEILINGS = {
-    "disco_f100rb": (17408, 880),
+    "disco_f100rb": (17664, 880),
     "olimex_p405": (22528, 5400),
     "bbcmicrobit": (20480, 1664),
     "mps2_an385": (23552, 5400),

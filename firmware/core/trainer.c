@@ -62,7 +62,7 @@ static int load_model(trainer_t *t, const uint8_t *bytes, size_t count, uint32_t
 }
 
 /* The head comes whole: it says how long the region is. */
-static HANDLER int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *bytes, size_t count,
+static int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *bytes, size_t count,
                         uint32_t *detail)
 {
     uint8_t *region = mlp_dataset_place(&t->mlp);
@@ -90,7 +90,7 @@ static HANDLER int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *by
     return STATUS_OK;
 }
 
-static HANDLER int load_region(trainer_t *t, uint8_t region, uint32_t offset, const uint8_t *bytes,
+static int load_region(trainer_t *t, uint8_t region, uint32_t offset, const uint8_t *bytes,
                        size_t count, uint32_t *detail)
 {
     if (region > REGION_DATASET) {
