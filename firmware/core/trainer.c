@@ -76,6 +76,10 @@ static int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *bytes, siz
         return STATUS_BAD_OFFSET;
     }
     const uint32_t size = mlp_dataset_bytes(&t->mlp, head);
+    if (head == bytes && size == DATASET_BYTES) { /* it says nothing, and needs no memory */
+        t->dataset = mlp_dataset_none;
+        return STATUS_OK;
+    }
     *detail = (uint32_t)(region - (uint8_t *)t->arena) + size;
     if (*detail > t->arena_bytes) {
         return STATUS_NO_MEMORY;
