@@ -66,7 +66,7 @@ static int load_model(trainer_t *t, const uint8_t *bytes, size_t count, uint32_t
 }
 
 /* The head comes whole: it says how long the region is. */
-static HANDLER int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *bytes, size_t count,
+static int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *bytes, size_t count,
                         uint32_t *detail)
 {
     uint8_t *region = mlp_dataset_place(&t->mlp);
@@ -80,6 +80,10 @@ static HANDLER int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *by
         return STATUS_BAD_OFFSET;
     }
     const uint32_t size = mlp_dataset_bytes(&t->mlp, head);
+    if (head == bytes && size == DATASET_BYTES) { /* it says nothing, and needs no memory */
+        t->dataset = mlp_dataset_none;
+        return STATUS_OK;
+    }
     *detail = (uint32_t)(region - (uint8_t *)t->arena) + size;
     if (*detail > t->arena_bytes) {
         return STATUS_NO_MEMORY;

@@ -553,7 +553,7 @@ class Device:
         first = self._load_chunk()
         self._load_bytes(Region.DATASET, region[:first], 0)
         self._load_bytes(Region.DATASET, region, first)
-        if len(region) > len(NO_DATASET):
+        if protocol.unpack(protocol.DATASET_FIELDS, region)["samples"]:
             self.stats.payload_bytes += len(region)
 
     def _load_bytes(self, region: Region, data: bytes, start: int) -> None:
