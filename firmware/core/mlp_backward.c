@@ -7,7 +7,74 @@
 
 #include <string.h>
 
-static inline uint32_t larger(uint32_t a, uint32_t b)
+/* The clamp of NORM, which only meets the carry of a rounding up. */
+static void clamp_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, int32_t limit)
+{
+    for (; pairs > 0; pairs--, delta += step) {
+        delta[0] = (int16_t)fixed_clamp(delta[0], -limit, limit);
+        delta[1] = (int16_t)fixed_clamp(delta[1], -limit, limit);
+    }
+}
+
+/* Sums of four lanes: of 2h and 2h + 1 in half[h], `other` words apart. `row`, with VECTOR: bytes of
+ * the first lane; sums are still to be cleared where they are 0. */
+typedef struct {
+    norm_vector_t half[2];
+    uint32_t other;
+    const uint8_t *row;
+} quad_t;
+
+static norm_vector_t quad_lane(const quad_t *quad, uint32_t lane)
+{
+    const norm_vector_t half = quad->half[lane / 2u];
+    return (norm_vector_t){half.at + lane % 2u * quad->other, half.step};
+}
+
+#ifdef VECTOR
+/* normalise_quad() for lanes `first` and the next; samples b + first .. b + lanes - 1. */
+static void normalise_two(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes, uint32_t first,
+                          const quad_t *quad, const int32_t *exponent)
+{
+    const mlp_layer_t *layer = mlp_layer(m, l);
+    const norm_vector_t error = quad_lane(quad, first), other = quad_lane(quad, first + 1u);
+    const uint32_t outputs = layer->outputs;
+    const uint32_t step = 8u * mlp_quads(m);
+    const uint32_t limit = (1u << layer->delta_bits) - 1u;
+    vector_lanes_t two;
+    two.sums = error.at;
+    two.step = 4u * error.step;
+    two.delta = mlp_delta(m, layer) + kernels_delta_index(mlp_quads(m), b + first, 0);
+    two.delta_step = 2u * step;
+    two.pairs = mlp_even(outputs) / 2u;
+    two.bits = layer->delta_bits;
+    two.other = 4u * quad->other;
+    two.row = quad->row == NULL ? NULL : quad->row + first * outputs;
+    two.row_bytes = outputs;
+    if (outputs % 2u != 0) {
+        *norm_element(error, outputs) = 0;
+        *norm_element(other, outputs) = 0;
+    }
+    vector_normalise(&two);
+    for (uint32_t k = 0; k < 2u && first + k < lanes; k++) {
+        if (two.largest[k] > limit) {
+            clamp_mantissas(two.delta + 2u * k, step, two.pairs, (int32_t)limit);
+            two.largest[k] = limit;
+        }
+        *mlp_scale(m, l, b + first + k) = (mlp_scale_t){
+            (int16_t)(exponent[first + k] + (int32_t)two.shift[k]), (uint16_t)two.largest[k]};
+    }
+}
+
+/* normalise_lane() for samples b .. b + lanes - 1. */
+static void normalise_quad(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes,
+                           const quad_t *quad, const int32_t *exponent)
+{
+    for (uint32_t lane = 0; lane < lanes; lane += 2u) {
+        normalise_two(m, l, b, lanes, lane, quad, exponent);
+    }
+}
+#else
+static uint32_t larger(uint32_t a, uint32_t b)
 {
     return a > b ? a : b;
 }
@@ -38,9 +105,6 @@ static inline uint32_t store_pair(int16_t *delta, int32_t even, int32_t odd, uin
 static uint32_t store_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, norm_vector_t error,
                                 int32_t shift)
 {
-#ifdef VECTOR
-    return vector_mantissas(error.at, error.step, pairs, (uint32_t)shift, delta, step);
-#else
     const int32_t *pair = error.at;
     uint32_t largest = 0;
     if (shift == 0) {
@@ -57,24 +121,14 @@ static uint32_t store_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, n
         }
     }
     return larger(largest & 0xFFFFu, largest >> 16);
-#endif
-}
-
-/* The clamp of NORM, which only meets the carry of a rounding up. */
-static void clamp_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, int32_t limit)
-{
-    for (; pairs > 0; pairs--, delta += step) {
-        delta[0] = (int16_t)fixed_clamp(delta[0], -limit, limit);
-        delta[1] = (int16_t)fixed_clamp(delta[1], -limit, limit);
-    }
 }
 
 /* d = NORM(e, db), ed = exponent + sh, md = max|m|. Section 5. A lane's sums may lie in the tiles
  * that get its deltas, in front of them: each pair is read before its place is written.
  * Range: |e| < 2^31 - 1 (section 2, budget 2; output errors are at most 2^28). The exponent is a
  * sum of at most 255 layers' eW (-32..31) and of shifts below 32: it fits int16. */
-static void normalise(const mlp_t *m, uint32_t l, uint32_t b, norm_vector_t error,
-                      int32_t exponent)
+static void normalise_lane(const mlp_t *m, uint32_t l, uint32_t b, norm_vector_t error,
+                           int32_t exponent)
 {
     const mlp_layer_t *layer = mlp_layer(m, l);
     const uint32_t outputs = layer->outputs, pairs = mlp_even(outputs) / 2u;
@@ -93,15 +147,34 @@ static void normalise(const mlp_t *m, uint32_t l, uint32_t b, norm_vector_t erro
     *mlp_scale(m, l, b) = (mlp_scale_t){(int16_t)(exponent + shift), (uint16_t)largest};
 }
 
+static void normalise_quad(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes,
+                           const quad_t *quad, const int32_t *exponent)
+{
+    for (uint32_t lane = 0; lane < lanes; lane++) {
+        normalise_lane(m, l, b + lane, quad_lane(quad, lane), exponent[lane]);
+    }
+}
+#endif
+
 /* Clipping to a power-of-two norm: ed + blen(md) is at most `clip`. */
-void mlp_backward_output(const mlp_t *m, uint32_t b, int32_t *error, int32_t exponent)
+static void clip(const mlp_t *m, mlp_scale_t *scale)
+{
+    const int32_t highest = m->clip_exponent - fixed_bits(scale->largest);
+    if (scale->largest > 0 && scale->exponent > highest) {
+        scale->exponent = (int16_t)highest;
+    }
+}
+
+void mlp_backward_output(const mlp_t *m, uint32_t b, uint32_t lanes, int32_t *error,
+                         int32_t exponent)
 {
     const uint32_t l = m->layer_count - 1u;
-    normalise(m, l, b, (norm_vector_t){error, 2u}, exponent);
-    mlp_scale_t *scale = mlp_scale(m, l, b);
-    const int32_t highest = m->clip_exponent - fixed_bits(scale->largest);
-    if ((m->flags & MODEL_FLAG_CLIP) && scale->largest > 0 && scale->exponent > highest) {
-        scale->exponent = (int16_t)highest;
+    const uint32_t row = mlp_even(mlp_outputs(m));
+    const quad_t quad = {{{error, 2u}, {error + 2u * row, 2u}}, row, NULL};
+    const int32_t exponents[KERNELS_LANES] = {exponent, exponent, exponent, exponent};
+    normalise_quad(m, l, b, lanes, &quad, exponents);
+    for (uint32_t lane = 0; (m->flags & MODEL_FLAG_CLIP) && lane < lanes; lane++) {
+        clip(m, mlp_scale(m, l, b + lane));
     }
 }
 
@@ -121,16 +194,21 @@ void mlp_backward_hidden(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes)
         .lanes = lanes,
     };
     kernels_backward(&kernels, &backward);
-    for (uint32_t lane = 0; lane < lanes; lane++) {
-        const norm_vector_t error = {
-            (lane < 2u ? backward.low : backward.high) + 2u * (lane % 2u),
-            lane < 2u ? 4u * backward.quads : 4u,
-        };
-        const int32_t exponent = *mlp_weight_exponent(m, l) +
-                                 mlp_scale(m, l, b + lane)->exponent +
-                                 activation_backward(&activation, mlp_row(m, layer, b + lane),
-                                                     mlp_gate(m, layer, b + lane), layer->inputs,
-                                                     error);
-        normalise(m, l - 1u, b + lane, error, exponent);
+    quad_t quad = {{{backward.low, 4u * backward.quads}, {backward.high, 4u}}, 2u, NULL};
+    int32_t exponents[KERNELS_LANES];
+    const int32_t exponent = *mlp_weight_exponent(m, l);
+#ifdef VECTOR
+    if (activation.kind == ACTIVATION_RELU && activation.format == INPUT_U8) {
+        quad.row = mlp_row(m, layer, b);
     }
+#endif
+    for (uint32_t lane = 0; lane < lanes; lane++) {
+        exponents[lane] = exponent + mlp_scale(m, l, b + lane)->exponent;
+        if (quad.row == NULL) {
+            exponents[lane] += activation_backward(&activation, mlp_row(m, layer, b + lane),
+                                                   mlp_gate(m, layer, b + lane), layer->inputs,
+                                                   quad_lane(&quad, lane));
+        }
+    }
+    normalise_quad(m, l - 1u, b, lanes, &quad, exponents);
 }

@@ -24,10 +24,24 @@ void vector_clear(int32_t *at, uint32_t step, uint32_t pairs, const uint8_t *row
 /* The largest magnitude of such pairs. */
 uint32_t vector_largest(const int32_t *at, uint32_t step, uint32_t pairs);
 
-/* RN(v, shift), 0 <= shift <= 31, of such pairs, saturated to 16 bits, in pairs `delta_step`
- * halves apart. Returns the largest magnitude before that. */
-uint32_t vector_mantissas(const int32_t *at, uint32_t step, uint32_t pairs, uint32_t shift,
-                          int16_t *delta, uint32_t delta_step);
+/* NORM of two lanes of sums, which lie in pairs, into deltas: each pair is read before its place is
+ * written. Mantissas are saturated to 16 bits, which is a bit more than the clamp of NORM may need;
+ * `largest` are their magnitudes before that. */
+typedef struct {
+    int32_t *sums;        /* of the first lane */
+    uint32_t step;        /* bytes from a pair to the next */
+    int16_t *delta;       /* (j, j + 1) of the first lane, then of the second */
+    uint32_t delta_step;  /* bytes */
+    uint32_t pairs;
+    uint32_t bits;        /* db */
+    uint32_t other;       /* bytes from the first lane's pairs to the second's */
+    const uint8_t *row;   /* sums are 0 where the byte of the first lane's row is; NULL: nowhere */
+    uint32_t row_bytes;   /* from there to the second lane's row */
+    uint32_t shift[2];    /* sh */
+    uint32_t largest[2];
+} vector_lanes_t;
+
+void vector_normalise(vector_lanes_t *lanes);
 
 /* Sum of the halves of `count` words, the first one and each second one after it. */
 int32_t vector_sum(const int16_t *halves, uint32_t count);
