@@ -31,46 +31,38 @@ static norm_vector_t quad_lane(const quad_t *quad, uint32_t lane)
 }
 
 #ifdef VECTOR
-/* normalise_quad() for lanes `first` and the next; samples b + first .. b + lanes - 1. */
-static void normalise_two(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes, uint32_t first,
-                          const quad_t *quad, const int32_t *exponent)
-{
-    const mlp_layer_t *layer = mlp_layer(m, l);
-    const norm_vector_t error = quad_lane(quad, first), other = quad_lane(quad, first + 1u);
-    const uint32_t outputs = layer->outputs;
-    const uint32_t step = 8u * mlp_quads(m);
-    const uint32_t limit = (1u << layer->delta_bits) - 1u;
-    vector_lanes_t two;
-    two.sums = error.at;
-    two.step = 4u * error.step;
-    two.delta = mlp_delta(m, layer) + kernels_delta_index(mlp_quads(m), b + first, 0);
-    two.delta_step = 2u * step;
-    two.pairs = mlp_even(outputs) / 2u;
-    two.bits = layer->delta_bits;
-    two.other = 4u * quad->other;
-    two.row = quad->row == NULL ? NULL : quad->row + first * outputs;
-    two.row_bytes = outputs;
-    if (outputs % 2u != 0) {
-        *norm_element(error, outputs) = 0;
-        *norm_element(other, outputs) = 0;
-    }
-    vector_normalise(&two);
-    for (uint32_t k = 0; k < 2u && first + k < lanes; k++) {
-        if (two.largest[k] > limit) {
-            clamp_mantissas(two.delta + 2u * k, step, two.pairs, (int32_t)limit);
-            two.largest[k] = limit;
-        }
-        *mlp_scale(m, l, b + first + k) = (mlp_scale_t){
-            (int16_t)(exponent[first + k] + (int32_t)two.shift[k]), (uint16_t)two.largest[k]};
-    }
-}
-
-/* normalise_lane() for samples b .. b + lanes - 1. */
+/* normalise_lane() for samples b .. b + lanes - 1. The other lanes get any value. */
 static void normalise_quad(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes,
                            const quad_t *quad, const int32_t *exponent)
 {
-    for (uint32_t lane = 0; lane < lanes; lane += 2u) {
-        normalise_two(m, l, b, lanes, lane, quad, exponent);
+    const mlp_layer_t *layer = mlp_layer(m, l);
+    const uint32_t outputs = layer->outputs, step = 8u * mlp_quads(m);
+    const uint32_t limit = (1u << layer->delta_bits) - 1u;
+    vector_lanes_t four;
+    four.low = quad->half[0].at;
+    four.high = quad->half[1].at;
+    four.delta = mlp_delta(m, layer) + 2u * b;
+    four.pairs = mlp_even(outputs) / 2u;
+    four.low_step = 4u * quad->half[0].step;
+    four.high_step = 4u * quad->half[1].step;
+    four.delta_step = 2u * step;
+    four.other = 4u * quad->other;
+    four.row = quad->row;
+    four.row_bytes = outputs;
+    four.bits = layer->delta_bits;
+    for (uint32_t lane = 0; outputs % 2u != 0 && lane < KERNELS_LANES; lane++) {
+        *norm_element(quad_lane(quad, lane), outputs) = 0;
+    }
+    vector_normalise(&four);
+    mlp_scale_t *scale = mlp_scale(m, l, b);
+    for (uint32_t lane = 0; lane < lanes; lane++, scale++) {
+        uint32_t largest = four.largest[2u * lane];
+        if (largest > limit) {
+            clamp_mantissas(four.delta + 2u * lane, step, four.pairs, (int32_t)limit);
+            largest = limit;
+        }
+        *scale = (mlp_scale_t){(int16_t)(exponent[lane] - four.back[2u * lane]),
+                               (uint16_t)largest};
     }
 }
 #else
