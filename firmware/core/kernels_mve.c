@@ -25,30 +25,39 @@ __asm__(
 "    .thumb\n"
 "    .text\n"
 
-/* mve_pack_row(r0 = row, r1 = out, r2 = inputs): vectors of eight, every fourth one of `out`;
- * the last is filled with zeros. */
-"    .macro mve_pack_row name, load, bytes\n"
+/* mve_pack_rows(r0 = four rows, r1 = out, r2 = inputs, r3 = bytes to the first of them): vectors of
+ * eight, of one row after the other; the last ones are filled with zeros. r7 row, r4 out. */
+"    .macro mve_pack_rows name, load, bytes\n"
 "    .balign 4\n"
 "    .global \\name\n"
 "    .thumb_func\n"
 "    .type \\name, %function\n"
 "\\name:\n"
-"    push    {r4, lr}\n"
+"    push    {r4-r8, lr}\n"
 "    vmov.i32 q1, #0\n"
-"    subs    r3, r2, #1\n"
-"    lsrs    r3, r3, #3\n"
-"    add     r3, r1, r3, lsl #6\n"
-"    vstrh.16 q1, [r3]\n"
-"    wlstp.16 lr, r2, 2f\n"
-"1:  \\load q0, [r0], #\\bytes\n"
-"    vstrh.16 q0, [r1], #64\n"
-"    letp    lr, 1b\n"
-"2:  pop     {r4, pc}\n"
+"    subs    r5, r2, #1\n"
+"    lsrs    r5, r5, #3\n"
+"    lsls    r5, r5, #6\n"
+"    add     r6, r1, #64\n"
+"1:  ldr     r7, [r0], #4\n"
+"    mov     r4, r1\n"
+"    add     r7, r7, r3\n"
+"    adds    r1, r1, r5\n"
+"    vstrh.16 q1, [r1]\n"
+"    subs    r1, r1, r5\n"
+"    adds    r1, r1, #16\n"
+"    wlstp.16 lr, r2, 3f\n"
+"2:  \\load q0, [r7], #\\bytes\n"
+"    vstrh.16 q0, [r4], #64\n"
+"    letp    lr, 2b\n"
+"3:  cmp     r1, r6\n"
+"    bne     1b\n"
+"    pop     {r4-r8, pc}\n"
 "    .size \\name, .-\\name\n"
 "    .endm\n"
-"    mve_pack_row mve_pack_row_u8, vldrb.u16, 8\n"
-"    mve_pack_row mve_pack_row_i8, vldrb.s16, 8\n"
-"    mve_pack_row mve_pack_row_i16, vldrh.u16, 16\n"
+"    mve_pack_rows mve_pack_rows_u8, vldrb.u16, 8\n"
+"    mve_pack_rows mve_pack_rows_i8, vldrb.s16, 8\n"
+"    mve_pack_rows mve_pack_rows_i16, vldrh.u16, 16\n"
 /* mve_pack_columns(r0 = first of eight inputs, r1 = out, r2 = inputs, r3 = samples): samples in
  * vectors of eight, \turns of each input; what is beyond the samples stays as it is. */
 "    .macro mve_pack_columns name, load, scale, width, turns\n"
@@ -412,10 +421,11 @@ void mve_forward(const mve_forward_t *record);
 void mve_backward(mve_backward_t *record);
 bool mve_update8(mve_update_t *record);
 bool mve_update16(mve_update_t *record);
-typedef void mve_pack_row_t(const void *row, int16_t *out, uint32_t inputs);
+typedef void mve_pack_rows_t(const void *const *rows, int16_t *out, uint32_t inputs,
+                             uint32_t skip);
 typedef void mve_pack_columns_t(const void *first, int16_t *out, uint32_t inputs,
                                 uint32_t samples);
-mve_pack_row_t mve_pack_row_u8, mve_pack_row_i8, mve_pack_row_i16;
+mve_pack_rows_t mve_pack_rows_u8, mve_pack_rows_i8, mve_pack_rows_i16;
 mve_pack_columns_t mve_pack8_u8, mve_pack8_i8, mve_pack8_i16;
 mve_pack_columns_t mve_pack16_u8, mve_pack16_i8, mve_pack16_i16;
 void mve_gradients(const int16_t *x, const int16_t *delta, uint32_t turns, int32_t *sums);
@@ -427,14 +437,11 @@ enum { GATHERED_MAX = 65535 / 7 };
 static void pack_rows(const kernels_layer_t *layer, const kernels_forward_t *forward,
                       uint32_t first, uint32_t count)
 {
-    mve_pack_row_t *const pack = layer->format == INPUT_U8   ? mve_pack_row_u8
-                                 : layer->format == INPUT_I8 ? mve_pack_row_i8
-                                                             : mve_pack_row_i16;
+    mve_pack_rows_t *const pack = layer->format == INPUT_U8   ? mve_pack_rows_u8
+                                 : layer->format == INPUT_I8 ? mve_pack_rows_i8
+                                                             : mve_pack_rows_i16;
     const uint32_t skip = layer->format == INPUT_I16 ? 2u * first : first;
-    for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
-        pack((const uint8_t *)forward->row[lane] + skip, (int16_t *)forward->work + 8u * lane,
-             count);
-    }
+    pack(forward->row, forward->work, count, skip);
 }
 
 void kernels_forward(const kernels_layer_t *layer, const kernels_forward_t *forward,

@@ -27,8 +27,11 @@ static __attribute__((noinline)) void begin(const mlp_t *m, const mlp_layer_t *l
     forward->lanes = lanes;
     forward->work = m->arena + m->work;
     forward->work_bytes = (uint32_t)((const uint8_t *)acc - work) & ~31u;
+    const uint8_t *row = mlp_row(m, layer, b);
+    const uint32_t row_bytes = layer->inputs * mlp_element_bytes(layer->format);
     for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
-        forward->row[lane] = mlp_row(m, layer, b + (lane < lanes ? lane : 0u));
+        forward->row[lane] = row;
+        row += lane + 1u < lanes ? row_bytes : 0u;
     }
 }
 
