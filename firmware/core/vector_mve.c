@@ -208,6 +208,74 @@ __asm__(
 "    mov     r0, r3\n"
 "    pop     {r4, pc}\n"
 
+/* vector_scale(r0 tile, r1 halves to the next, r2 tiles, r3 scales; stack: lanes, factor, exponent,
+ * limit). A left shift saturates and is clamped then, as RS does; the gathers swap the middle two of
+ * (lane, output) = (0, j), (0, j + 1), (1, j), (1, j + 1). q1: bytes of that order, q2 and q3 factors
+ * of both halves of a tile, q4 and q5 shifts, q6 and q7 limits; r3 the second half. */
+"    vector_function vector_scale\n"
+"    push    {r5-r10}\n"
+"    vpush   {d8-d15}\n"
+"    ldrd    r4, r5, [sp, #96]\n"
+"    ldrd    r6, r7, [sp, #104]\n"
+"    vctp.32 r4\n"
+"    vmov.i32 q1, #0\n"
+"    vpstt\n"
+"    vldrwt.u32 q0, [r3]\n"
+"    vdupt.32 q1, r5\n"
+"    vmovlb.s16 q2, q0\n"
+"    vsub.i32 q2, q2, r6\n"
+"    vmov.i32 q3, #31\n"
+"    vmin.s32 q2, q2, q3\n"
+"    vmvn.i32 q3, #31\n"
+"    vmax.s32 q2, q2, q3\n"
+"    vdup.32 q6, r7\n"
+"    vneg.s32 q7, q6\n"
+"    vshr.u32 q0, q0, #16\n"
+"    vmul.i32 q0, q0, q1\n"
+"    vqrshl.s32 q0, q0, q2\n"
+"    vmin.s32 q0, q0, q6\n"
+"    vaddv.s32 r4, q0\n"
+"    vmov    r5, r6, d4\n"
+"    vmov    r7, r8, d5\n"
+"    vmov    d8, r5, r6\n"
+"    vmov    d9, r5, r6\n"
+"    vmov    d10, r7, r8\n"
+"    vmov    d11, r7, r8\n"
+"    vmov    r5, r6, d2\n"
+"    vmov    r7, r8, d3\n"
+"    vmov    d4, r5, r6\n"
+"    vmov    d5, r5, r6\n"
+"    vmov    d6, r7, r8\n"
+"    vmov    d7, r7, r8\n"
+"    movs    r6, #0\n"
+"    movs    r7, #2\n"
+"    movs    r8, #1\n"
+"    movs    r9, #3\n"
+"    vmov    d2, r6, r7\n"
+"    vmov    d3, r8, r9\n"
+"    lsls    r1, r1, #1\n"
+"    add     r3, r0, #8\n"
+"    dls     lr, r2\n"
+"1:  vldrh.s32 q0, [r0, q1, uxtw #1]\n"
+"    vmul.i32 q0, q0, q2\n"
+"    vqrshl.s32 q0, q0, q4\n"
+"    vmin.s32 q0, q0, q6\n"
+"    vmax.s32 q0, q0, q7\n"
+"    vstrh.32 q0, [r0]\n"
+"    add     r0, r0, r1\n"
+"    vldrh.s32 q0, [r3, q1, uxtw #1]\n"
+"    vmul.i32 q0, q0, q3\n"
+"    vqrshl.s32 q0, q0, q5\n"
+"    vmin.s32 q0, q0, q6\n"
+"    vmax.s32 q0, q0, q7\n"
+"    vstrh.32 q0, [r3]\n"
+"    add     r3, r3, r1\n"
+"    le      lr, 1b\n"
+"    mov     r0, r4\n"
+"    vpop    {d8-d15}\n"
+"    pop     {r5-r10}\n"
+"    pop     {r4, pc}\n"
+
 /* t = min(distance shifted, 32767), u = t * 23637 >> 14, n = u >> 10, i = u >> 4 & 63, g = u & 15.
  * q0 u, q1 i and g, q2 32767, q3 the largest logit, q4 E2[i], q5 E2[i + 1]; r2 sum, r3 shift. */
 "    .macro vector_exponential\n"
@@ -283,37 +351,6 @@ static int32_t lane_shift(int32_t shift)
 static int32x4_t clamp(int32x4_t v, int32_t limit)
 {
     return vmaxq_s32(vminq_s32(v, vdupq_n_s32(limit)), vdupq_n_s32(-limit));
-}
-
-/* A gather swaps the middle two of (lane, output) = (0, j), (0, j + 1), (1, j), (1, j + 1). A left
- * shift saturates and is clamped then, as RS does. */
-uint32_t vector_scale(int16_t *tile, uint32_t step, uint32_t tiles, const uint32_t *scales,
-                      uint32_t lanes, int32_t factor, int32_t exponent, int32_t limit)
-{
-    static const uint32_t places[12] = {0, 2, 1, 3, 0, 1, 0, 1, 2, 3, 2, 3};
-    const mve_pred16_t valid = vctp32q(lanes);
-    const uint32x4_t turned = vld1q_u32(places);
-    const uint32x4_t low = vld1q_u32(places + 4), high = vld1q_u32(places + 8);
-    const uint32x4_t words = vldrwq_z_u32(scales, valid);
-    const int32x4_t delta_exponents = vmovlbq_s16(vreinterpretq_s16_u32(words));
-    const int32x4_t largest = vreinterpretq_s32_u32(vshrq_n_u32(words, 16));
-    const int32x4_t left = vsubq_n_s32(delta_exponents, exponent);
-    int32_t shifts[4], factors[4];
-    vst1q_s32(shifts, vmaxq_s32(vminq_s32(left, vdupq_n_s32(31)), vdupq_n_s32(-32)));
-    vst1q_s32(factors, vdupq_m_n_s32(vdupq_n_s32(0), factor, valid));
-    const int32x4_t low_f = vldrwq_gather_shifted_offset_s32(factors, low);
-    const int32x4_t low_s = vldrwq_gather_shifted_offset_s32(shifts, low);
-    const int32x4_t high_f = vldrwq_gather_shifted_offset_s32(factors, high);
-    const int32x4_t high_s = vldrwq_gather_shifted_offset_s32(shifts, high);
-    for (; tiles > 0; tiles--, tile += step) {
-        const int32x4_t a = vldrhq_gather_shifted_offset_s32(tile, turned);
-        const int32x4_t b = vldrhq_gather_shifted_offset_s32(tile + 4, turned);
-        vstrhq_s32(tile, clamp(vqrshlq_s32(vmulq_s32(a, low_f), low_s), limit));
-        vstrhq_s32(tile + 4, clamp(vqrshlq_s32(vmulq_s32(b, high_f), high_s), limit));
-    }
-    const int32x4_t bound =
-        clamp(vqrshlq_s32(vmulq_n_s32(largest, factor), vld1q_s32(shifts)), limit);
-    return (uint32_t)vaddvq_s32(bound);
 }
 
 uint32_t vector_biases(int32_t *bias, uint32_t outputs, const int16_t *delta, uint32_t step,
