@@ -36,6 +36,10 @@ SOFT_FLOAT = re.compile(
     r"|__(add|sub|mul|div|neg|cmp|eq|ne|lt|le|gt|ge|unord|pow)[sd]f"
     r"|__(fix|fixuns|float|floatun|extend|trunc)[sdt][fi]"
 )
+# The same for products and quotients of 64 bits, and for signed quotients.
+LONG_ARITHMETIC = re.compile(
+    r"__aeabi_(u?ldivmod|lmul|lasr|llsl|llsr|idiv(mod)?)|__(u?(div|mod)di[34]|muldi3|divsi3)"
+)
 HEAP_AND_STDIO = re.compile(r"_?(malloc|calloc|realloc|free|sbrk|v?s?n?i?printf)(_r)?")
 
 ReadImage = Callable[[str], Image]
@@ -46,6 +50,13 @@ def test_image_contains_no_floating_point_routine(
 ) -> None:
     symbols = read_built_image(board_name).symbols
     assert [name for name in symbols if SOFT_FLOAT.match(name)] == []
+
+
+def test_image_contains_no_long_arithmetic_routine(
+    read_built_image: ReadImage, board_name: str
+) -> None:
+    symbols = read_built_image(board_name).symbols
+    assert [name for name in symbols if LONG_ARITHMETIC.fullmatch(name)] == []
 
 
 def test_image_contains_neither_heap_nor_stdio(

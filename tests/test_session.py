@@ -284,6 +284,23 @@ def test_ring_never_overruns_when_wrong_bits_cut_frames_in_two(window: int, seed
     assert link.ring_most <= window + link.session.stats.expiries * QUESTION_BYTES
 
 
+def test_ring_never_overruns_when_what_was_answered_before_is_sent_again() -> None:
+    """One answer covers all four frames, but three of their repetitions are still in the ring."""
+    link = open_link(480, to_host=lose(0))
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    link.send()
+    link.work()
+    link.now += link.session.timeout_s
+    assert link.send() == question(link.device.session, 1)
+    link.work()
+    link.deliver()
+    repeated = len(link.send())
+    link.work(113)
+    assert [answer.pos for answer in link.deliver()] == [400]
+    link.send()
+    assert repeated - 113 < len(link.ring) <= 480
+
+
 @pytest.mark.parametrize("pause_s", [0.3, 1.0, 3.0])
 def test_ring_never_overruns_while_a_device_computes_longer_than_the_timer(
     pause_s: float,

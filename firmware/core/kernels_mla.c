@@ -249,14 +249,14 @@ __asm__(
 "    smlal   r7, r6, r9, r10\n"
 "    ldr     pc, [sp, #84]\n"
 
-/* To 8 .. 15 bits, 36 bytes each; a clamp that changes a value sets the sticky flag Q. */
+/* To 8 .. 15 bits, 34 bytes each; a clamp that changes a value sets the sticky flag Q. */
 "    .balign 4\n"
 "mla_saturate:\n"
 "    .irp    bits, 8, 9, 10, 11, 12, 13, 14, 15\n"
 "    .irp    weight, r0, r11, r12, r2, r3, r4, r5, r6\n"
 "    ssat    \\weight, #\\bits, \\weight\n"
 "    .endr\n"
-"    b.w     4f\n"
+"    b.n     4f\n"
 "    .endr\n"
 "4:\n"
 "    strh    r0, [lr, #0]\n"
@@ -318,7 +318,7 @@ _Static_assert(INPUT_U8 == 0 && INPUT_I8 == 1 && INPUT_I16 == 2, "mla_gather tel
 #define TERMS_A_TURN 8u
 #define BYTES_A_TERM 48u /* of code */
 #define WORDS_A_TERM 4u
-#define BYTES_A_SATURATION 36u /* of code */
+#define BYTES_A_SATURATION 34u /* of code */
 #define THUMB 1u
 
 void mla_gather(const void *const *from, uint32_t first, uint32_t step, uint32_t format,
@@ -536,7 +536,7 @@ static __attribute__((noinline)) int32_t update_single(const kernels_layer_t *la
                                                        uint32_t first_row, uint32_t first,
                                                        uint32_t prng)
 {
-    const uint32_t end = layer->inputs - first < 4u ? layer->inputs : first + 4u;
+    const uint32_t columns = layer->inputs - first < 4u ? layer->inputs - first : 4u;
     int32_t *g = (int32_t *)update->work + WORDS_A_TERM * update->count + RECORD_WORDS;
     int32_t changed = 0;
     for (uint32_t j = first_row; j < layer->outputs; j++) {
@@ -544,14 +544,15 @@ static __attribute__((noinline)) int32_t update_single(const kernels_layer_t *la
         if (j % 2u == 0) {
             gradients(update, update->delta + 4u * update->quads * j, g);
         }
-        const int32_t *gradient = g + j % 2u;
-        for (uint32_t i = first; i < end; i++, gradient += 2) {
-            const uint32_t at = kernels_index(layer, j, i);
+        const uint32_t step = (j | 1u) < layer->outputs ? 2u : 1u;
+        uint32_t at = kernels_index(layer, j, first);
+        for (uint32_t i = 0; i < columns; i++, at += step) {
             int16_t *w = layer->weights + at;
+            const int32_t gradient = g[2u * i + j % 2u];
             const uint32_t draw = random_draw(&r);
             *w = update->velocity == NULL
-                     ? kernels_step(*w, *gradient, draw, update, &changed)
-                     : kernels_step_momentum(*w, update->velocity + at, *gradient, draw, update,
+                     ? kernels_step(*w, gradient, draw, update, &changed)
+                     : kernels_step_momentum(*w, update->velocity + at, gradient, draw, update,
                                              &changed);
         }
     }

@@ -4,8 +4,9 @@ An *exchange* is a sequence of requests, sent through the window and answered in
 wrong on the way is sent again from the first request without an answer (go-back-N).
 
 A frame leaves the window only when the device must have taken all of it out of its ring:
-- an answer to a request shows it for everything sent before the request;
-- an answer that names no request shows it for one frame more: each frame has one answer at most;
+- an answer to a request that was sent once shows it for everything sent before the request;
+- any other answer shows it for one frame more, as each frame has one answer at most: what was sent
+  again may have been answered the first time;
 - a report of damage shows it only with the next answer: half of the frame may still be on its way;
 - after an expiry of the timer nothing is known. A READ of no region asks; its answer shows it for
   everything sent before. Only these questions are sent where the window may be full.
@@ -107,6 +108,14 @@ class LinkStats:
         return self.payload_bytes / self.wire_bytes if self.wire_bytes else 0.0
 
 
+class _Sent(NamedTuple):
+    """Bytes in the window: `is_first` where the request was sent for the first time."""
+
+    pending: _Pending
+    size: int
+    is_first: bool
+
+
 @dataclass(slots=True, eq=False)
 class _Pending:
     """A request without an answer."""
@@ -143,7 +152,7 @@ class Session:
         self._is_hello = False
         self._pending: deque[_Pending] = deque()
         self._cursor = 0
-        self._in_flight: deque[tuple[_Pending, int]] = deque()
+        self._in_flight: deque[_Sent] = deque()
         self._in_flight_bytes = 0
         self._ambiguous = False
         self._restart_pending = False
@@ -296,7 +305,7 @@ class Session:
         self._restart_pending = False
         pending.times_sent += 1
         pending.sent_at = now
-        self._in_flight.append((pending, count))
+        self._in_flight.append(_Sent(pending, count, not again))
         self._in_flight_bytes += count
         self._cursor += 1
 
@@ -310,7 +319,7 @@ class Session:
         data = DELIMITER + self._question.encoded
         if self._pending[0].request.type == Message.DATA:
             self.stats.wire_bytes += len(data)
-        self._in_flight.append((self._question, len(data)))
+        self._in_flight.append(_Sent(self._question, len(data), True))
         self._in_flight_bytes += len(data)
         return data
 
@@ -352,10 +361,8 @@ class Session:
             self._take_boundary(frame, now)
             return None
         answered = self._answered_by(frame)
-        if answered:
-            self._advance(answered, now)
-        else:
-            is_damage = frame.type == Message.DATA_ACK and frame.payload[:1] == _CORRUPT
+        is_damage = frame.type == Message.DATA_ACK and frame.payload[:1] == _CORRUPT
+        if not (answered and self._advance(answered, now)):
             self._count_answer(is_whole=not is_damage)
         if frame.type == Message.DATA_ACK:
             return self._take_data_ack(frame, answered > 0, now)
@@ -379,14 +386,14 @@ class Session:
     def _take_boundary(self, frame: Frame, now: float) -> None:
         """Take the answer to a question: everything sent before it has left the ring."""
         asked = (
-            i for i, (sent, _) in enumerate(self._in_flight, 1)
+            i for i, (sent, _, _) in enumerate(self._in_flight, 1)
             if sent.request.payload == _QUESTION and sent.request.pos == frame.pos
         )  # fmt: skip
         count = next(asked, None)
         if count is None:
             self._count_answer(is_whole=True)
             return
-        self._note_answer_time(now - self._in_flight[count - 1][0].sent_at)
+        self._note_answer_time(now - self._in_flight[count - 1].pending.sent_at)
         self._credit(count)
         self._expiries = 0
         if self._question is not None:
@@ -435,14 +442,20 @@ class Session:
             for pending in self._pending
         )
 
-    def _advance(self, count: int, now: float) -> None:
-        """Drop the first `count` pending requests: they are answered."""
-        for _ in range(count):
-            newest = self._pending.popleft()
+    def _advance(self, count: int, now: float) -> bool:
+        """Drop the first `count` pending requests: they are answered.
+
+        Returns:
+            Whether that took frames out of the window.
+        """
+        answered = [self._pending.popleft() for _ in range(count)]
+        newest = answered[-1]
         self._cursor = max(0, self._cursor - count)
-        self._credit(
-            next((i for i, (sent, _) in enumerate(self._in_flight, 1) if sent is newest), 1)
-        )
+        shown = 0
+        for i, sent in enumerate(self._in_flight, 1):
+            if sent.is_first and sent.pending in answered:
+                shown = i
+        self._credit(shown)
         self._went_back = False
         self._expiries = self._fruitless = 0
         self._timer_start = now
@@ -453,6 +466,7 @@ class Session:
             self._note_answer_time(took)
         if self._is_hello:
             self._ambiguous = False
+        return shown > 0
 
     def _note_answer_time(self, seconds: float) -> None:
         self._longest_answer_s = max(self._longest_answer_s, min(seconds, ANSWER_TIME_MAX_S))
@@ -469,9 +483,9 @@ class Session:
 
     def _credit(self, count: int) -> None:
         """Take `count` frames out of the window."""
-        self._is_doubted = False
         for _ in range(min(count, len(self._in_flight))):
-            self._in_flight_bytes -= self._in_flight.popleft()[1]
+            self._is_doubted = False
+            self._in_flight_bytes -= self._in_flight.popleft().size
 
 
 def _echoes(frame: Frame, request: Request) -> bool:

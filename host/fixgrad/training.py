@@ -319,7 +319,8 @@ class _Trainer:
 
     def _next_stop(self, epoch_end: int) -> int:
         """Return where the next checkpoint is due: at the end of a step."""
-        last = min(self._position + self._spacing, epoch_end) - 1
+        due = max(self._checkpoint.position + self._spacing, self._position + 1)
+        last = min(due, epoch_end) - 1
         return self._schedule.step_start(self._schedule.step_of(last) + 1)
 
     def _narrow(self) -> None:

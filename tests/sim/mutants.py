@@ -82,7 +82,11 @@ MUTANTS = (
         "needs_run && t->run_id == 0",
         "needs_run && t->run_id == 0 && !has_model(t)",
     ),
-    Mutant(TRAINER, "for (uint32_t offset = pos; left > 0;", "for (uint32_t offset = 0; left > 0;"),
+    Mutant(
+        TRAINER,
+        "read_region(t, region, pos, payload, count);",
+        "read_region(t, region, 0, payload, count);",
+    ),
     # Framing on the device.
     Mutant(COBS, "    d->damaged = false;\n", ""),
     Mutant(COBS, "whole = !d->damaged && d->left == 0", "whole = !d->damaged"),
@@ -117,13 +121,18 @@ MUTANTS = (
     ),
     Mutant(SESSION, "self._in_flight_bytes + len(data) > self._window_bytes", "False"),
     Mutant(SESSION, "self._credit(is_whole + self._is_doubted)", "self._credit(1)"),
+    Mutant(SESSION, "if sent.is_first and sent.pending in", "if sent.pending in"),
     Mutant(
         SESSION,
         "            self._question_due = True\n",
         "            self._in_flight.clear()\n            self._in_flight_bytes = 0\n"
         "            self._go_back(now)\n",
     ),
-    Mutant(SESSION, "sent.request.pos == frame.pos", "True"),
+    Mutant(
+        SESSION,
+        "            self._question = None\n            self._go_back(now)\n",
+        "            self._question = None\n",
+    ),
     Mutant(SESSION, "    return frame.pos == request.pos and (", "    return True or ("),
     Mutant(SESSION, "self._identity = self._identity % 255 + 1", "self._identity = self._identity"),
     Mutant(SESSION, "        self._expiries += 1\n", ""),
@@ -139,7 +148,7 @@ MUTANTS = (
     Mutant(TRAINING, "info.next < self._checkpoint.position", "False"),
     Mutant(TRAINING, "        self._position = info.next\n", ""),
     Mutant(TRAINING, "if position != self._position:", "if False:"),
-    Mutant(TRAINING, "self._schedule.step_start(self._schedule.step_of(last) + 1)", "last + 1"),
+    Mutant(TRAINING, "min(self._spacing, reached // 2)", "self._spacing"),
 )  # fmt: skip
 
 
