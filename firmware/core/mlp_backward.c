@@ -16,22 +16,16 @@ static void clamp_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, int32
     }
 }
 
-/* Sums of four lanes: of 2h and 2h + 1 in half[h], `other` words apart. `row`, with VECTOR: bytes of
- * the first lane; sums are still to be cleared where they are 0. */
+#ifdef VECTOR
+/* Sums of four lanes: of 2h and 2h + 1 in half[h], `other` words apart; to be cleared first where the
+ * bytes of `row`, of the first lane and behind it of the others, are 0. */
 typedef struct {
     norm_vector_t half[2];
     uint32_t other;
-    const uint8_t *row;
+    const uint8_t *row; /* NULL: nowhere */
 } quad_t;
 
-static norm_vector_t quad_lane(const quad_t *quad, uint32_t lane)
-{
-    const norm_vector_t half = quad->half[lane / 2u];
-    return (norm_vector_t){half.at + lane % 2u * quad->other, half.step};
-}
-
-#ifdef VECTOR
-/* normalise_lane() for samples b .. b + lanes - 1. The other lanes get any value. */
+/* normalise() for samples b .. b + lanes - 1. The other lanes get any value. */
 static void normalise_quad(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes,
                            const quad_t *quad, const int32_t *exponent)
 {
@@ -50,8 +44,10 @@ static void normalise_quad(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lane
     four.row = quad->row;
     four.row_bytes = outputs;
     four.bits = layer->delta_bits;
-    for (uint32_t lane = 0; outputs % 2u != 0 && lane < KERNELS_LANES; lane++) {
-        *norm_element(quad_lane(quad, lane), outputs) = 0;
+    for (uint32_t h = 0; outputs % 2u != 0 && h < 2u; h++) {
+        int32_t *pad = norm_element(quad->half[h], outputs);
+        pad[0] = 0;
+        pad[quad->other] = 0;
     }
     vector_normalise(&four);
     mlp_scale_t *scale = mlp_scale(m, l, b);
@@ -119,8 +115,8 @@ static uint32_t store_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, n
  * that get its deltas, in front of them: each pair is read before its place is written.
  * Range: |e| < 2^31 - 1 (section 2, budget 2; output errors are at most 2^28). The exponent is a
  * sum of at most 255 layers' eW (-32..31) and of shifts below 32: it fits int16. */
-static void normalise_lane(const mlp_t *m, uint32_t l, uint32_t b, norm_vector_t error,
-                           int32_t exponent)
+static void normalise(const mlp_t *m, uint32_t l, uint32_t b, norm_vector_t error,
+                      int32_t exponent)
 {
     const mlp_layer_t *layer = mlp_layer(m, l);
     const uint32_t outputs = layer->outputs, pairs = mlp_even(outputs) / 2u;
@@ -138,14 +134,6 @@ static void normalise_lane(const mlp_t *m, uint32_t l, uint32_t b, norm_vector_t
     }
     *mlp_scale(m, l, b) = (mlp_scale_t){(int16_t)(exponent + shift), (uint16_t)largest};
 }
-
-static void normalise_quad(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes,
-                           const quad_t *quad, const int32_t *exponent)
-{
-    for (uint32_t lane = 0; lane < lanes; lane++) {
-        normalise_lane(m, l, b + lane, quad_lane(quad, lane), exponent[lane]);
-    }
-}
 #endif
 
 /* Clipping to a power-of-two norm: ed + blen(md) is at most `clip`. */
@@ -162,12 +150,64 @@ void mlp_backward_output(const mlp_t *m, uint32_t b, uint32_t lanes, int32_t *er
 {
     const uint32_t l = m->layer_count - 1u;
     const uint32_t row = mlp_even(mlp_outputs(m));
+#ifdef VECTOR
     const quad_t quad = {{{error, 2u}, {error + 2u * row, 2u}}, row, NULL};
     const int32_t exponents[KERNELS_LANES] = {exponent, exponent, exponent, exponent};
     normalise_quad(m, l, b, lanes, &quad, exponents);
+#else
+    for (uint32_t lane = 0; lane < lanes; lane++) {
+        normalise(m, l, b + lane, (norm_vector_t){error + lane * row, 2u}, exponent);
+    }
+#endif
     for (uint32_t lane = 0; (m->flags & MODEL_FLAG_CLIP) && lane < lanes; lane++) {
         clip(m, mlp_scale(m, l, b + lane));
     }
+}
+
+/* The sums of a lane. */
+static norm_vector_t lane_sums(const kernels_backward_t *backward, uint32_t lane)
+{
+    return (norm_vector_t){(lane < 2u ? backward->low : backward->high) + 2u * (lane % 2u),
+                           lane < 2u ? 4u * backward->quads : 4u};
+}
+
+/* The error of sample b behind layer l - 1's activation, in place; returns what to add to its
+ * exponent. */
+static int32_t activate_backward(const mlp_t *m, uint32_t l, uint32_t b, norm_vector_t error)
+{
+    const mlp_layer_t *layer = mlp_layer(m, l);
+    const activation_t activation = mlp_activation(layer - 1);
+    return activation_backward(&activation, mlp_row(m, layer, b), mlp_gate(m, layer, b),
+                               layer->inputs, error);
+}
+
+/* From the sums of layer l to the deltas of layer l - 1. */
+static void propagate(const mlp_t *m, uint32_t l, uint32_t b, const kernels_backward_t *backward)
+{
+    const int32_t unit = *mlp_weight_exponent(m, l);
+    const mlp_scale_t *scale = mlp_scale(m, l, b);
+#ifdef VECTOR
+    const mlp_layer_t *layer = mlp_layer(m, l);
+    const bool is_cleared = (layer - 1)->activation == ACTIVATION_RELU && layer->format == INPUT_U8;
+    const quad_t quad = {{lane_sums(backward, 0), lane_sums(backward, 2)},
+                         2u,
+                         is_cleared ? mlp_row(m, layer, b) : NULL};
+    int32_t exponent[KERNELS_LANES];
+    for (uint32_t lane = 0; lane < backward->lanes; lane++) {
+        exponent[lane] = unit + scale[lane].exponent;
+        if (!is_cleared) {
+            exponent[lane] += activate_backward(m, l, b + lane, lane_sums(backward, lane));
+        }
+    }
+    normalise_quad(m, l - 1u, b, backward->lanes, &quad, exponent);
+#else
+    for (uint32_t lane = 0; lane < backward->lanes; lane++) {
+        const norm_vector_t error = lane_sums(backward, lane);
+        const int32_t exponent = unit + scale[lane].exponent;
+        normalise(m, l - 1u, b + lane, error,
+                  exponent + activate_backward(m, l, b + lane, error));
+    }
+#endif
 }
 
 /* The sums of lanes 0 and 1 grow in the tiles that their deltas will fill, those of lanes 2 and 3
@@ -176,7 +216,6 @@ void mlp_backward_hidden(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes)
 {
     const mlp_layer_t *layer = mlp_layer(m, l);
     const kernels_layer_t kernels = mlp_kernels_layer(m, layer);
-    const activation_t activation = mlp_activation(layer - 1);
     const uint32_t tile = kernels_delta_index(mlp_quads(m), b, 0);
     const kernels_backward_t backward = {
         .delta = mlp_delta(m, layer) + tile,
@@ -186,21 +225,5 @@ void mlp_backward_hidden(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes)
         .lanes = lanes,
     };
     kernels_backward(&kernels, &backward);
-    quad_t quad = {{{backward.low, 4u * backward.quads}, {backward.high, 4u}}, 2u, NULL};
-    int32_t exponents[KERNELS_LANES];
-    const int32_t exponent = *mlp_weight_exponent(m, l);
-#ifdef VECTOR
-    if (activation.kind == ACTIVATION_RELU && activation.format == INPUT_U8) {
-        quad.row = mlp_row(m, layer, b);
-    }
-#endif
-    for (uint32_t lane = 0; lane < lanes; lane++) {
-        exponents[lane] = exponent + mlp_scale(m, l, b + lane)->exponent;
-        if (quad.row == NULL) {
-            exponents[lane] += activation_backward(&activation, mlp_row(m, layer, b + lane),
-                                                   mlp_gate(m, layer, b + lane), layer->inputs,
-                                                   quad_lane(&quad, lane));
-        }
-    }
-    normalise_quad(m, l - 1u, b, lanes, &quad, exponents);
+    propagate(m, l, b, &backward);
 }
