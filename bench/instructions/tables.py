@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,11 @@ GOALS = {
 }
 """Instructions a multiply-accumulate of N1 and N2."""
 GOAL_NETS = ("N1", "N2")
+LIKE_M4 = ("m7", "m33")
+"""Cores that run nearly the same code as the M4."""
+CLASSES = ("load", "store", "multiply", "saturate", "shift", "branch", "other")
+SHOWN = 0.02
+"""Share of a step from which a file is shown."""
 PHASES = ("pack", "forward", "loss", "backward", "update", "end")
 
 Table = tuple[str, list[str], list[list[str]]]
@@ -28,7 +34,9 @@ Table = tuple[str, list[str], list[list[str]]]
 
 def tables(rows: Sequence[Row]) -> list[Table]:
     """Return title, heads and cells of every table."""
-    return [_goals(rows), _phases(rows), _textbooks(rows), _memory(rows)]
+    counted = [row for row in rows if "files" in row]
+    classes = [_classes(counted)] if counted else []
+    return [_goals(rows), _phases(rows), *classes, _textbooks(rows), _memory(rows)]
 
 
 def in_columns(title: str, heads: list[str], cells: list[list[str]]) -> str:
@@ -104,6 +112,29 @@ def _phases(rows: Iterable[Row]) -> Table:
         for row in rows
     ]
     return "Instructions by phase", heads, cells
+
+
+def _classes(rows: Iterable[Row]) -> Table:
+    """Return the classes of the whole step, and of its files where it is above its goal."""
+    heads = ["core, net, file", "instructions per MAC", *CLASSES]
+    cells = []
+    for row in rows:
+        files, macs = row["files"], row["macs"]
+        whole = Counter[str]()
+        for counts in files.values():
+            whole.update(counts)
+        cells.append(_class_line(f"**{_name(row)}**", whole, macs))
+        limit = goal(row)
+        if limit is None or row["instructions_per_mac"] <= limit or row["core"] in LIKE_M4:
+            continue
+        large = {name: c for name, c in files.items() if sum(c.values()) >= SHOWN * whole.total()}
+        cells += [_class_line(f"`{name}`", Counter(c), macs) for name, c in large.items()]
+    return "Instructions per MAC by class, and by file where a goal is missed", heads, cells
+
+
+def _class_line(name: str, counts: Counter[str], macs: int) -> list[str]:
+    shares = [f"{counts[c] / macs:.3f}" for c in CLASSES]
+    return [name, f"{counts.total() / macs:.3f}", *shares]
 
 
 def _textbooks(rows: Iterable[Row]) -> Table:
