@@ -129,7 +129,7 @@ typedef struct {
                                may be rearranged */
     int16_t *velocity;      /* like the weights; NULL without momentum */
     void *work;             /* for packed rows */
-    uint32_t work_bytes;    /* 16 bytes a sample, the batch filled up to quads, and 96 */
+    uint32_t work_bytes;    /* 16 bytes a sample, the batch filled up to quads, and 128 */
     uint32_t quads;         /* tiles from one pair of outputs to the next */
     uint32_t gradient_max;  /* bound of |G|, at most 2^30 */
     uint16_t count;         /* samples of the batch */
