@@ -126,13 +126,15 @@ void mlp_lose_batch(mlp_t *m)
     const uint32_t row = mlp_even(mlp_outputs(m));
     uint32_t loss = 0;
     for (uint32_t b = 0; b < m->size; b += KERNELS_LANES) {
-        int32_t *logits = mlp_forward(m, m->layer_count - 1u, b, lanes_at(m, b), NULL);
-        for (uint32_t lane = 0; lane < lanes_at(m, b); lane++, logits += row) {
+        const uint32_t lanes = lanes_at(m, b);
+        int32_t *logits = mlp_forward(m, m->layer_count - 1u, b, lanes, NULL);
+        int32_t *error = logits;
+        for (uint32_t lane = 0; lane < lanes; lane++, error += row) {
             bool correct;
-            loss = add_saturating(loss, evaluate(m, b + lane, logits, logits, &correct));
+            loss = add_saturating(loss, evaluate(m, b + lane, error, error, &correct));
             m->counters.correct += correct;
-            mlp_backward_output(m, b + lane, logits, loss_error_exponent(m->loss));
         }
+        mlp_backward_output(m, b, lanes, logits, loss_error_exponent(m->loss));
     }
     m->counters.loss_sum += loss;
 }
