@@ -5,9 +5,9 @@
  *   backward  four samples by two inputs; weights and deltas are gathered
  *   update    four inputs by two outputs, every second input of eight; packed inputs
  *             [8 inputs][samples] for up to 16 samples, else [eight samples][8 inputs][8]
- * Steps are taken eight weights at a time: the even columns of a row in the low halves of words, the
- * odd ones in the high halves; the sticky QC flag tells that a clamp changed one. The columns that
- * eights leave over, and steps that a clamp may cut short, go four at a time.
+ * Steps are taken eight weights at a time: the even columns of a row in the low halves of words,
+ * the odd ones in the high halves; the sticky QC flag tells that a clamp changed one. The columns
+ * that eights leave over, and steps that a clamp may cut short, go four at a time.
  * Packed halves are filled with zeros; weights are row-major. Vectors forward may reach up to 14
  * bytes beyond the weights, into the arena behind them, where their other factors are zeros. */
 #include "speed.h"
@@ -62,8 +62,8 @@ __asm__(
 "    mve_pack_rows mve_pack_rows_i8, vldrb.s16, 8\n"
 "    mve_pack_rows mve_pack_rows_i16, vldrh.u16, 16\n"
 /* mve_pack_columns(r0 = first of eight inputs, r1 = out, r2 = inputs, r3 = samples): samples in
- * vectors of eight; all eight inputs of a vector, or \turns = 2 vectors of each input, in a row. What
- * is beyond the samples stays as it is. */
+ * vectors of eight; all eight inputs of a vector, or \turns = 2 vectors of each input, in a row.
+ * What is beyond the samples stays as it is. */
 "    .macro mve_pack_columns name, load, scale, width, turns\n"
 "    .balign 4\n"
 "    .global \\name\n"
@@ -116,8 +116,8 @@ __asm__(
 "    vmladava.s16 r0, q0, q4\n"
 "    vmladava.s16 r2, q0, q5\n"
 "    .endm\n"
-/* mve_forward(r0 = mve_forward_t). r1 packed rows, r3 and r5 rows of weights, r7 turns left, r9 where
- * sums come from, r11 where they go to. Stack: packed rows, turns, both strides, gap, end. */
+/* mve_forward(r0 = mve_forward_t). r1 packed rows, r3 and r5 rows of weights, r7 turns left, r9
+ * where sums come from, r11 where they go to. Stack: packed rows, turns, both strides, gap, end. */
 "    .balign 4\n"
 "    .global mve_forward\n"
 "    .thumb_func\n"
@@ -185,9 +185,9 @@ __asm__(
 "    vmladav\\a\\().s16 r12, q3, q4\n"
 "    vmladav\\a\\().s16 lr, q3, q5\n"
 "    .endm\n"
-/* mve_backward(r0 = mve_backward_t). r1, r3: two columns of weights, r5 bytes of eight rows, r7 turns
- * left, r9 bytes of four pairs of deltas, r11 the record. The first turn takes the pairs of outputs
- * that fours leave over, behind others that are masked by P0. */
+/* mve_backward(r0 = mve_backward_t). r1, r3: two columns of weights, r5 bytes of eight rows, r7
+ * turns left, r9 bytes of four pairs of deltas, r11 the record. The first turn takes the pairs of
+ * outputs that fours leave over, behind others that are masked by P0. */
 "    .balign 4\n"
 "    .global mve_backward\n"
 "    .thumb_func\n"
@@ -699,8 +699,8 @@ void kernels_backward(const kernels_layer_t *layer, const kernels_backward_t *ba
     record.w_end = w + 4u * ((inputs + 1u) / 2u);
     record.masked = masked;
     vst1q_u16(record.rows, vmulq_n_u16(vidupq_n_u16(0, 1), (uint16_t)inputs));
-    vst1q_u32(record.delta, vaddq_n_u32(vmulq_n_u32(vidupq_n_u32(0, 1), tile_bytes),
-                                        (uint32_t)(uintptr_t)backward->delta - tile_bytes * masked));
+    const uint32_t delta = (uint32_t)(uintptr_t)backward->delta - tile_bytes * masked;
+    vst1q_u32(record.delta, vaddq_n_u32(vmulq_n_u32(vidupq_n_u32(0, 1), tile_bytes), delta));
     mve_backward(&record);
 }
 
