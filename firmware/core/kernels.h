@@ -51,6 +51,14 @@ static inline uint32_t kernels_pair_step(const kernels_layer_t *layer, uint32_t 
 #endif
 }
 
+/* Elements from the first to the second column of a pair. */
+static inline uint32_t kernels_column_step(const kernels_layer_t *layer, uint32_t row)
+{
+    (void)layer;
+    (void)row;
+    return 1u;
+}
+
 /* Place of weight (row = output, column = input) in the weights and in the velocities. Row-major;
  * or for two rows at a time, pairs of columns of one, then of the other row. */
 static inline uint32_t kernels_index(const kernels_layer_t *layer, uint32_t row, uint32_t column)
