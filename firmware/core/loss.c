@@ -17,21 +17,72 @@ static uint32_t largest(const int32_t *z, uint32_t outputs)
     return best;
 }
 
-/* u = (t * 23637) >> 14, t = distance to the largest logit in Q10: the same distance in powers of
- * two. Range: t <= 32767, so the product is below 2^30. */
-static uint32_t distance_q10(uint32_t distance, int32_t exponent)
+/* t: distance to the largest logit in Q10, at most 32767; s = -10 - exponent. */
+static uint32_t distance_q10(uint32_t distance, int32_t s)
 {
-    const int32_t s = -10 - exponent;
-    uint32_t t = 0;
     if (s >= 0) {
-        t = s >= 32 ? 0 : distance >> s;
-        t = t < 32767u ? t : 32767u;
-    } else {
-        const uint32_t k = s < -31 ? 31u : (uint32_t)-s;
-        t = distance > 32767u >> k ? 32767u : distance << k;
+        const uint32_t t = s >= 32 ? 0 : distance >> s;
+        return t < 32767u ? t : 32767u;
     }
-    return (t * 23637u) >> 14;
+    const uint32_t k = s < -31 ? 31u : (uint32_t)-s;
+    return distance > 32767u >> k ? 32767u : distance << k;
 }
+
+/* ex, and u = (t * 23637) >> 14, t in powers of two, of all outputs. Returns the sum of ex.
+ * Range: t <= 32767, so the product is below 2^30. */
+static uint32_t exponentials(const int32_t *z, uint32_t outputs, uint32_t top, int32_t exponent,
+                             uint32_t wanted, int32_t *ex, uint32_t *wanted_q10)
+{
+    uint32_t sum = 0;
+    for (uint32_t k = 0; k < outputs; k++) {
+        const uint32_t u = (distance_q10(top - (uint32_t)z[k], -10 - exponent) * 23637u) >> 14;
+        const uint32_t ex_k = functions_exp2_q16(u);
+        if (k == wanted) {
+            *wanted_q10 = u;
+        }
+        sum += ex_k;
+        if (ex != NULL) {
+            ex[k] = (int32_t)ex_k;
+        }
+    }
+    return sum;
+}
+
+#if defined(__arm__) && !defined(__ARM_FEATURE_IDIV)
+
+/* 2^31 / sum. */
+static uint32_t reciprocal(uint32_t sum)
+{
+    return 0x80000000u / sum;
+}
+
+/* ((ex << 15) + (sum >> 1)) / sum without a division: `inverse` is less than 1 too small and
+ * ex < 2^16, so (ex * inverse) >> 16 is less than 2 below ex * 2^15 / sum, and less than 2.5 below
+ * the quotient. Range: inverse <= 2^31 / 65535 < 2^16; the rest is below 3 * 2^22. */
+static uint32_t probability(uint32_t ex, uint32_t sum, uint32_t inverse)
+{
+    uint32_t p = (ex * inverse) >> 16;
+    uint32_t rest = (ex << 15) + (sum >> 1) - p * sum;
+    for (; rest >= sum; rest -= sum) {
+        p++;
+    }
+    return p;
+}
+
+#else
+
+static uint32_t reciprocal(uint32_t sum)
+{
+    return sum;
+}
+
+static uint32_t probability(uint32_t ex, uint32_t sum, uint32_t inverse)
+{
+    (void)inverse;
+    return ((ex << 15) + (sum >> 1)) / sum;
+}
+
+#endif
 
 /* p_k = ex_k / sum(ex) in Q15, error = p_k - [k = y]; loss = -log2(p_y) in Q10.
  * Range: the largest logit has ex = 65535, so 65535 <= sum <= 64 * 65535 and ex << 15 plus half
@@ -40,21 +91,17 @@ static uint32_t softmax(const int32_t *z, uint32_t outputs, int32_t exponent, ui
                         int32_t *error, bool *correct)
 {
     const uint32_t best = largest(z, outputs);
-    const uint32_t top = (uint32_t)z[best];
-    uint32_t sum = 0;
     uint32_t wanted_q10 = 0;
-    for (uint32_t k = 0; k < outputs; k++) {
-        const uint32_t u = distance_q10(top - (uint32_t)z[k], exponent);
-        const uint32_t ex = functions_exp2_q16(u);
-        wanted_q10 = k == wanted ? u : wanted_q10;
-        sum += ex;
-        if (error != NULL) {
-            error[k] = (int32_t)ex;
+    const uint32_t sum =
+        exponentials(z, outputs, (uint32_t)z[best], exponent, wanted, error, &wanted_q10);
+    if (error != NULL) {
+        const uint32_t inverse = reciprocal(sum);
+        for (uint32_t k = 0; k < outputs; k++) {
+            error[k] = (int32_t)probability((uint32_t)error[k], sum, inverse);
         }
-    }
-    for (uint32_t k = 0; error != NULL && k < outputs; k++) {
-        const uint32_t p = (((uint32_t)error[k] << 15) + (sum >> 1)) / sum;
-        error[k] = (int32_t)p - (k == wanted ? 32768 : 0);
+        if (wanted < outputs) {
+            error[wanted] -= 32768;
+        }
     }
     *correct = best == wanted;
     return wanted_q10 + functions_log2_q10(sum) - 16u * 1024u;

@@ -138,9 +138,13 @@ int mlp_state_read(const mlp_t *m, uint32_t offset, uint8_t *bytes, size_t count
     return STATUS_OK;
 }
 
-#define DIGEST_FACTOR 0x9E3779B1u
+/* D = D * 0x9E3779B1 + u. Section 9. */
+static inline uint32_t digest_word(uint32_t digest, int32_t word)
+{
+    return digest * 0x9E3779B1u + (uint32_t)word;
+}
 
-/* D = D * K + w for pairs of weights, `step` elements apart, the two of a pair `next`; an even
+/* The digest of pairs of weights, `step` elements apart, the two of a pair `next`; an even
  * number of pairs, 2 at least, ends at `end`. */
 static __attribute__((noinline)) uint32_t digest_pairs(uint32_t digest, const int16_t *at,
                                                        const int16_t *end, uint32_t next,
@@ -148,13 +152,13 @@ static __attribute__((noinline)) uint32_t digest_pairs(uint32_t digest, const in
 {
     do {
         const int16_t *other = at + next;
-        digest = digest * DIGEST_FACTOR + (uint32_t)*at;
+        digest = digest_word(digest, *at);
         at += step;
-        digest = digest * DIGEST_FACTOR + (uint32_t)*other;
+        digest = digest_word(digest, *other);
         other += step;
-        digest = digest * DIGEST_FACTOR + (uint32_t)*at;
+        digest = digest_word(digest, *at);
         at += step;
-        digest = digest * DIGEST_FACTOR + (uint32_t)*other;
+        digest = digest_word(digest, *other);
     } while (at != end);
     return digest;
 }
@@ -173,18 +177,18 @@ static uint32_t digest_row(const kernels_layer_t *layer, uint32_t row, const int
                               kernels_column_step(layer, row), step);
     }
     for (; i < inputs; i++) {
-        digest = digest * DIGEST_FACTOR + (uint32_t)values[kernels_index(layer, row, i)];
+        digest = digest_word(digest, values[kernels_index(layer, row, i)]);
     }
     return digest;
 }
 
-/* The same for every word of the segment. Section 9. */
+/* The same for every word of the segment. */
 static uint32_t digest_segment(const segment_t *segment, uint32_t digest)
 {
     if (segment->layer == NULL) {
-        const uint32_t *words = segment->data;
+        const int32_t *words = segment->data;
         for (uint32_t k = 0; k < segment->count; k++) {
-            digest = digest * DIGEST_FACTOR + words[k];
+            digest = digest_word(digest, words[k]);
         }
         return digest;
     }

@@ -31,8 +31,9 @@ static __attribute__((noinline)) int32_t update_exponent(const mlp_t *m, uint32_
 static int32_t sum_deltas(const mlp_t *m, const mlp_layer_t *layer, uint16_t count, uint32_t j)
 {
     const int16_t *half = mlp_delta(m, layer) + kernels_turned_index(mlp_quads(m), 0, j);
+    const int16_t *end = half + 8u * kernels_quads(count);
     int32_t sum = 0;
-    for (uint32_t b = 0; b < count; b += KERNELS_LANES, half += 8) {
+    for (; half != end; half += 8) {
         sum += half[0] + half[1] + half[4] + half[5];
     }
     return sum;

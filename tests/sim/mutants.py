@@ -35,6 +35,7 @@ class Mutant(NamedTuple):
 LINK, TRAINER = "firmware/core/link.c", "firmware/core/trainer.c"
 COBS, CRC = "firmware/core/cobs.c", "firmware/core/crc32.c"
 KERNELS, STATE = "firmware/core/kernels_plain.c", "firmware/core/mlp_state.c"
+STEP = "firmware/core/kernels_step.h"
 TRAIN, UPDATE = "firmware/core/mlp_train.c", "firmware/core/mlp_update.c"
 SESSION, FRAMING = "host/fixgrad/session.py", "host/fixgrad/framing.py"
 DEVICE, TRAINING = "host/fixgrad/device.py", "host/fixgrad/training.py"
@@ -81,7 +82,7 @@ MUTANTS = (
         "needs_run && t->run_id == 0",
         "needs_run && t->run_id == 0 && !has_model(t)",
     ),
-    Mutant(TRAINER, "for (uint32_t offset = pos; left > 0;", "for (uint32_t offset = 0; left > 0;"),
+    Mutant(TRAINER, "read_region(t, region, pos, payload, count)", "read_region(t, region, 0, payload, count)"),
     # Framing on the device.
     Mutant(COBS, "    d->damaged = false;\n", ""),
     Mutant(COBS, "whole = !d->damaged && d->left == 0", "whole = !d->damaged"),
@@ -93,13 +94,13 @@ MUTANTS = (
     Mutant(STATE, "    m->size = 0;\n    m->collected = 0;\n", ""),
     Mutant(STATE, "(uint16_t)(k % 2 ? word >> 16 : word)", "(uint16_t)word"),
     Mutant(TRAIN, "    m->size = 0;\n    m->collected = 0;\n}", "    m->size = 0;\n}"),
-    Mutant(KERNELS, "(int32_t)(r >> (32u - s)), s);\n", "(int32_t)(r >> (33u - s)), s);\n"),
+    Mutant(STEP, "fixed_floor(gradient + (int32_t)(r >> (32u - s)), s);\n", "fixed_floor(gradient + (int32_t)(r >> (33u - s)), s);\n"),
     Mutant(
         KERNELS,
-        "acc[j] = bias[j] + dot_u8(w, x, n);",
-        "acc[j] = bias[j] + dot_u8(w, x, n - 1u);",
+        "acc[j] = bias[first + j] + dot_u8(w, x, n);",
+        "acc[j] = bias[first + j] + dot_u8(w, x, n - 1u);",
     ),
-    Mutant(KERNELS, "(int32_t)((r >> 8) & 255u), 8)", "(int32_t)((r >> 8) & 127u), 8)"),
+    Mutant(STEP, "(int32_t)((r >> 8) & 255u), 8)", "(int32_t)((r >> 8) & 127u), 8)"),
     Mutant(UPDATE, "*step % m->decay_every == m->decay_every - 1", "*step % m->decay_every == 0"),
     # The host.
     Mutant(SESSION, "if frame.session != self._identity:", "if False:"),
