@@ -188,6 +188,7 @@ BOARD_COMMANDS = {
     "eval": lambda: ["eval", finished_run("out")],
     "predict": lambda: ["predict", finished_run("out"), "rows.csv"],
     "demo": lambda: ["demo"],
+    "bench": lambda: ["bench"],
 }
 
 

@@ -176,7 +176,7 @@ def test_damaged_frame_is_repeated_at_once() -> None:
 
 def test_every_damaged_frame_is_repeated_at_once_when_there_was_progress() -> None:
     link = open_link(270)
-    link.session.begin(data_requests(STREAM[:400], 200), link.now)
+    link.session.begin(data_requests(STREAM[:400], 100), link.now)
     for done in (0, 200):
         wire = bytearray(link.session.outgoing(link.now))
         wire[20] ^= 0x40
@@ -212,14 +212,111 @@ def test_lost_last_acknowledgement_is_fetched_by_the_timer() -> None:
     assert link.session.stats.expiries == 1
 
 
-def test_timer_sends_a_delimiter_and_the_first_frame_alone() -> None:
+def question(session: int, number: int) -> bytes:
+    """Return a READ of region 255, which exists nowhere."""
+    return b"\0" + encode_frame(Message.READ, session, number, b"\xff\0\0")
+
+
+def test_timer_asks_and_repeats_after_the_answer() -> None:
     link = open_link(1000)
     link.session.begin(data_requests(STREAM, 100), link.now)
     first = link.session.outgoing(link.now)
     timeout = link.session.timeout_s
     assert link.session.outgoing(link.now + 0.99 * timeout) == b""
-    again = link.session.outgoing(link.now + timeout)
-    assert again == b"\0" + frames_of(first)[0] + b"\0"
+    link.now += timeout
+    assert link.send() == question(link.device.session, 1)
+    assert link.send() == b""
+    link.work()
+    link.deliver()
+    assert link.send() == b"\0" + first
+
+
+def test_slow_device_is_asked_and_nothing_is_repeated() -> None:
+    link = open_link(1000)
+    link.session.begin(data_requests(STREAM[:500], 100), link.now)
+    link.send()
+    link.now += link.session.timeout_s
+    link.run()
+    assert link.device.applied == STREAM[:500]
+    assert (link.session.stats.expiries, link.session.stats.retransmitted_bytes) == (1, 0)
+
+
+@pytest.mark.parametrize("session", [0, 7])
+def test_question_to_a_device_without_this_session_is_a_lost_session(session: int) -> None:
+    link = open_link(1000, to_device=lose(0))
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    link.send()
+    link.device.session = session
+    link.now += link.session.timeout_s
+    with pytest.raises(SessionLostError, match="lost this session"):
+        link.run()
+
+
+QUESTION_BYTES = len(question(1, 1))
+
+
+@pytest.mark.parametrize("window", [540, 700, 1080])
+@pytest.mark.parametrize("seed", range(8))
+def test_ring_never_overruns_when_wrong_bits_cut_frames_in_two(window: int, seed: int) -> None:
+    """The first half is reported as damage while the second still fills the ring."""
+    rng = random.Random(seed)
+
+    def cut(data: bytes) -> bytes:
+        out = bytearray(data)
+        for at in range(len(out)):
+            if rng.random() < 0.001:
+                out[at] = 0
+        return bytes(out)
+
+    link = open_link(window, to_device=cut)
+    link.session.begin(data_requests(STREAM, 200), link.now)
+    answers, slow = 0, 0
+    for _ in range(100_000):
+        link.send()
+        if link.session.done:
+            break
+        slow = slow or rng.choice([3, 40, 300])
+        link.work(rng.randrange(slow))
+        answers += len(link.deliver())
+        slow = 0 if rng.random() < 0.05 else slow
+        link.now += 1e-6 if link.ring else 0.01
+    assert link.device.applied == STREAM
+    assert link.ring_most <= window + link.session.stats.expiries * QUESTION_BYTES
+
+
+def test_ring_never_overruns_when_what_was_answered_before_is_sent_again() -> None:
+    """One answer covers all four frames, but three of their repetitions are still in the ring."""
+    link = open_link(480, to_host=lose(0))
+    link.session.begin(data_requests(STREAM, 100), link.now)
+    link.send()
+    link.work()
+    link.now += link.session.timeout_s
+    assert link.send() == question(link.device.session, 1)
+    link.work()
+    link.deliver()
+    repeated = len(link.send())
+    link.work(113)
+    assert [answer.pos for answer in link.deliver()] == [400]
+    link.send()
+    assert repeated - 113 < len(link.ring) <= 480
+
+
+@pytest.mark.parametrize("pause_s", [0.3, 1.0, 3.0])
+def test_ring_never_overruns_while_a_device_computes_longer_than_the_timer(
+    pause_s: float,
+) -> None:
+    link = open_link(1000)
+    link.session.begin(data_requests(STREAM, 200), link.now)
+    while not link.session.done:
+        link.send()
+        for _ in range(3):
+            link.now += pause_s / 3
+            link.send()
+        link.work(250)
+        link.deliver()
+    assert link.device.applied == STREAM
+    assert 0 < link.session.stats.expiries
+    assert link.ring_most <= 1000 + EXPIRIES_MAX * QUESTION_BYTES
 
 
 def test_timer_is_twice_the_window_at_line_speed_plus_50_ms_and_the_longest_answer() -> None:
@@ -256,9 +353,10 @@ def test_expiries_are_counted_anew_after_an_answer() -> None:
         link.session.outgoing(link.now)
         link.ring.clear()
         link.now += link.session.timeout_s + 1e-9
-        link.send()
-        link.work()
-        link.deliver()
+        for _ in ("question", "repetition"):
+            link.send()
+            link.work()
+            link.deliver()
     assert link.session.stats.expiries == 3 * EXPIRIES_MAX
 
 

@@ -8,6 +8,7 @@ from fixgrad import training
 from fixgrad.device import Device, Progress
 from fixgrad.digest import state_digest
 from fixgrad.errors import LinkError, PortError
+from fixgrad.model import ModelConfig, State
 from fixgrad.stream import EpochSchedule, Samples
 from fixgrad.training import (
     RESTORES_MAX,
@@ -171,6 +172,35 @@ def test_a_checkpoint_inside_an_epoch_continues_to_the_same_state_and_tally(
         resumed = list(start(Device(another, "sim"), samples, saved))
     assert resumed[0] == Continued(saved.position, restored=True)
     assert_equal(final(resumed), undisturbed)
+
+
+class LoadedAnew:
+    """A device that is loaded with the run's beginning again before its state is first read."""
+
+    def __init__(self, port: Serial) -> None:
+        self._device, self._is_due = Device(port, "sim"), True
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._device, name)
+
+    def read_state(self, config: ModelConfig) -> tuple[State, int]:
+        if self._is_due:
+            self._is_due = False
+            self._device.load(CONFIG, beginning().state, RUN_ID, 0)
+        return self._device.read_state(config)
+
+
+def test_state_of_another_position_is_no_checkpoint(
+    port: Serial, samples: Samples, undisturbed: EpochDone
+) -> None:
+    """A line that repeats the bytes of LOAD and COMMIT takes the device back."""
+    events = list(start(LoadedAnew(port), samples, beginning()))  # type: ignore[arg-type]
+    assert [e for e in events if isinstance(e, Recovered)] == [Recovered(0, restored=False)]
+    done = [e.checkpoint.position for e in events if isinstance(e, EpochDone)]
+    assert done == [SAMPLES, 2 * SAMPLES, 3 * SAMPLES]
+    assert state_digest(final(events).checkpoint.state) == state_digest(
+        undisturbed.checkpoint.state
+    )
 
 
 def test_a_run_that_the_board_still_holds_is_continued_there(

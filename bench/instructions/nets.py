@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from fixgrad.model import ModelConfig
+from fixgrad.bench import WARM_STEPS
+from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import Activation, InputFormat, Loss
 from fixgrad.quantize import initial_state, initial_weights, learning_rate_pair
 from numpy.typing import NDArray
@@ -14,7 +15,6 @@ from bench.machines import Step, encode_job
 
 SEED = 1
 LEARNING_RATE = 0.125
-WARM_STEPS = 9
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class Net:
             update_bits=15,
         ).with_budgets()
 
+    def initial(self) -> State:
+        """Return the state before the first step."""
+        return initial_state(self.config(), initial_weights(self.layers, SEED), SEED, -8)
+
     def batches(self, count: int) -> list[tuple[NDArray[np.uint8], NDArray[np.int32]]]:
         """Return features [b, n0] and classes of batches: blurred random classes, a fixed seed."""
         rng = np.random.default_rng(SEED)
@@ -61,11 +65,9 @@ class Net:
 
     def job(self) -> bytes:
         """Return warm steps and the counted one for bench/firmware/job.h."""
-        config = self.config()
         rate = learning_rate_pair(LEARNING_RATE, self.batch)
         steps = [Step(*batch, *rate) for batch in self.batches(WARM_STEPS + 1)]
-        state = initial_state(config, initial_weights(self.layers, SEED), SEED, -8)
-        return encode_job(config, state, steps)
+        return encode_job(self.config(), self.initial(), steps)
 
     def textbook_job(self, steps: int) -> bytes:
         """Return the same samples for bench/firmware/textbook.h, with He's bounds of weights."""

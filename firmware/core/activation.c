@@ -8,6 +8,7 @@
 #include "functions.h"
 #include "norm.h"
 #include "protocol.h"
+#include "vector.h"
 
 uint8_t activation_format(uint8_t kind, uint8_t bits)
 {
@@ -59,6 +60,9 @@ static inline uint32_t rectified(int32_t z, uint32_t half, uint32_t shift)
 static bool rectify_small(const activation_t *activation, const int32_t *acc, uint32_t count,
                           uint32_t shift, uint8_t *row, activation_stats_t *stats)
 {
+#ifdef VECTOR
+    const uint32_t magnitudes = vector_rectify(acc, count, shift, row);
+#else
     const uint32_t half = 1u << (shift - 1u);
     const int32_t *end = acc + (count & ~1u);
     uint32_t magnitudes = 0;
@@ -73,6 +77,7 @@ static bool rectify_small(const activation_t *activation, const int32_t *acc, ui
         magnitudes |= v;
         *row = (uint8_t)v;
     }
+#endif
     if (magnitudes >> activation->bits != 0) {
         return false;
     }

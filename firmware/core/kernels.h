@@ -6,8 +6,9 @@
  *
  * Layouts. Rows are [sample][input]. Deltas are tiles of 16 bytes, KERNELS_LANES samples by two
  * outputs, with the samples of a pair of outputs in a row: tile (j / 2, b / 4) of `quads` per pair.
- * Inside a tile: lane by lane, (j, j + 1) of each; kernels_update() reads them turned, sample pairs
- * of each output: (b, b + 1) of j, then of j + 1. Weights and velocities: kernels_index(). */
+ * Inside a tile: lane by lane, (j, j + 1) of each; where KERNELS_TURNED, kernels_update() reads
+ * them turned, sample pairs of each output: (b, b + 1) of j, then of j + 1. Weights and
+ * velocities: kernels_index(). */
 #ifndef KERNELS_H
 #define KERNELS_H
 
@@ -27,6 +28,12 @@
 #define KERNELS_MUL 1
 #else
 #define KERNELS_PLAIN 1
+#endif
+
+#ifdef KERNELS_MLA
+#define KERNELS_TURNED 0
+#else
+#define KERNELS_TURNED 1
 #endif
 
 /* Samples that are worked on together. */
@@ -54,17 +61,25 @@ static inline uint32_t kernels_pair_step(const kernels_layer_t *layer, uint32_t 
 /* Elements from the first to the second column of a pair. */
 static inline uint32_t kernels_column_step(const kernels_layer_t *layer, uint32_t row)
 {
+#ifdef KERNELS_MLA
+    return (row | 1u) < layer->outputs ? 2u : 1u;
+#else
     (void)layer;
     (void)row;
     return 1u;
+#endif
 }
 
 /* Place of weight (row = output, column = input) in the weights and in the velocities. Row-major;
- * or for two rows at a time, pairs of columns of one, then of the other row. */
+ * or two rows at a time: column by column of both, or pairs of columns of one and of the other. */
 static inline uint32_t kernels_index(const kernels_layer_t *layer, uint32_t row, uint32_t column)
 {
     const uint32_t inputs = layer->inputs;
-#if defined(KERNELS_DSP) || defined(KERNELS_MLA)
+#ifdef KERNELS_MLA
+    if ((row | 1u) < layer->outputs) {
+        return (row & ~1u) * inputs + 2u * column + (row & 1u);
+    }
+#elif defined(KERNELS_DSP)
     if ((row | 1u) < layer->outputs) {
         const uint32_t pair = (row & ~1u) * inputs + 2u * (column & ~1u);
         return (column | 1u) < inputs ? pair + 2u * (row & 1u) + (column & 1u)
@@ -86,9 +101,12 @@ static inline uint32_t kernels_delta_index(uint32_t quads, uint32_t b, uint32_t 
     return ((j / 2u) * quads + b / KERNELS_LANES) * 8u + 2u * (b % KERNELS_LANES) + j % 2u;
 }
 
-/* Place of the same delta in a turned tile. */
+/* Place of the same delta for kernels_update(). */
 static inline uint32_t kernels_turned_index(uint32_t quads, uint32_t b, uint32_t j)
 {
+    if (!KERNELS_TURNED) {
+        return kernels_delta_index(quads, b, j);
+    }
     return ((j / 2u) * quads + b / KERNELS_LANES) * 8u + 4u * (b / 2u % 2u) + 2u * (j % 2u) +
            b % 2u;
 }
@@ -120,11 +138,11 @@ void kernels_backward(const kernels_layer_t *layer, const kernels_backward_t *ba
 
 typedef struct {
     const void *x;          /* rows of the batch, [count][inputs] */
-    int16_t *delta;         /* turned tiles of d', |d'| <= 2^dp - 1; 0 in lanes without a sample;
+    int16_t *delta;         /* tiles of d', |d'| <= 2^dp - 1; 0 in lanes without a sample;
                                may be rearranged */
     int16_t *velocity;      /* like the weights; NULL without momentum */
     void *work;             /* for packed rows */
-    uint32_t work_bytes;    /* 8 bytes a sample and 80 at least, 16 a sample for up to 16 */
+    uint32_t work_bytes;    /* 16 bytes a sample, the batch filled up to quads, and 128 */
     uint32_t quads;         /* tiles from one pair of outputs to the next */
     uint32_t gradient_max;  /* bound of |G|, at most 2^30 */
     uint16_t count;         /* samples of the batch */

@@ -1,9 +1,7 @@
 /* The kernels over the blocks of kernels_blocks.h: packing, borders, momentum. */
-#include "speed.h"
 #include "kernels_blocks.h"
 
-#if defined(KERNELS_DSP) || defined(KERNELS_MLA)
-
+#ifdef KERNELS_DSP
 
 #include "kernels_step.h"
 #include "protocol.h"
@@ -18,54 +16,16 @@ static uint32_t left_out(uint32_t steps)
     return (0u - steps) % BLOCKS_STEPS;
 }
 
-/* (a, b) of the low halves; of the high halves. */
-static inline uint32_t low_halves(uint32_t a, uint32_t b)
+/* The two as halves of a word. */
+static inline uint32_t halves(int32_t low, int32_t high)
 {
-#ifdef __ARM_FEATURE_SIMD32
-    uint32_t halves;
-    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(halves) : "r"(a), "r"(b));
-    return halves;
-#else
-    return (a & 0xFFFFu) | b << 16;
-#endif
-}
-
-static inline uint32_t high_halves(uint32_t a, uint32_t b)
-{
-#ifdef __ARM_FEATURE_SIMD32
-    uint32_t halves;
-    __asm__("pkhtb %0, %2, %1, asr #16" : "=r"(halves) : "r"(a), "r"(b));
-    return halves;
-#else
-    return a >> 16 | (b & 0xFFFF0000u);
-#endif
-}
-
-/* Elements 0 and 2 of four bytes; elements 1 and 3. */
-static inline uint32_t even_bytes(uint32_t bytes, uint8_t format)
-{
-#ifdef __ARM_FEATURE_SIMD32
-    return format == INPUT_U8 ? __uxtb16(bytes) : (uint32_t)__sxtb16((int8x4_t)bytes);
-#else
-    return format == INPUT_U8 ? bytes & 0x00FF00FFu
-                              : low_halves((uint32_t)(int32_t)(int8_t)bytes,
-                                           (uint32_t)(int32_t)(int8_t)(bytes >> 16));
-#endif
+    return ((uint32_t)low & 0xFFFFu) | (uint32_t)high << 16;
 }
 
 /* sum + a.low * b.low + a.high * b.high. */
 static inline int32_t add_products(uint32_t a, uint32_t b, int32_t sum)
 {
-#ifdef __ARM_FEATURE_SIMD32
     return __smlad((int16x2_t)a, (int16x2_t)b, sum);
-#else
-    return sum + (int16_t)a * (int16_t)b + fixed_floor((int32_t)a, 16) * fixed_floor((int32_t)b, 16);
-#endif
-}
-
-static inline uint32_t odd_bytes(uint32_t bytes, uint8_t format)
-{
-    return even_bytes(bytes >> 8 | bytes << 24, format);
 }
 
 static inline uint32_t load_word(const void *at)
@@ -82,44 +42,24 @@ static inline int32_t load_element(const void *row, uint32_t i, uint8_t format)
                                 : ((const int16_t *)row)[i];
 }
 
-static uint32_t load_pair(const void *row, uint32_t i, uint8_t format)
-{
-    return low_halves((uint32_t)load_element(row, i, format),
-                      (uint32_t)load_element(row, i + 1u, format));
-}
-
 /* Packs inputs first .. first + 2 * pairs - 1 of four rows. */
 static void pack_rows(const kernels_layer_t *layer, const kernels_forward_t *forward,
                       uint32_t first, uint32_t pairs)
 {
     const uint8_t format = layer->format;
-    uint32_t *out = forward->work;
-    if (format == INPUT_I16) {
-        for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
-            const int16_t *row = (const int16_t *)forward->row[lane] + first;
-            uint32_t *to = out + lane;
-            for (uint32_t pair = 0; pair < pairs; pair++, to += 4) {
-                *to = load_word(row + 2u * pair);
-            }
-        }
-        return;
+    const bool wide = format == INPUT_I16;
+    uint32_t *end = (uint32_t *)forward->work + 4u * (wide ? pairs : pairs & ~1u);
+    if (end != forward->work) {
+        blocks_pack_rows(forward->row, wide ? 2u * first : first, forward->work, end, format);
     }
-    for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
-        const uint8_t *row = (const uint8_t *)forward->row[lane] + first;
-        const uint8_t *end = row + 2u * (pairs & ~1u);
-        uint32_t *to = out + lane;
-        for (; row != end; row += 4, to += 8) {
-            const uint32_t bytes = load_word(row);
-            const uint32_t even = even_bytes(bytes, format), odd = odd_bytes(bytes, format);
-            to[0] = low_halves(even, odd);
-            to[4] = high_halves(even, odd);
-        }
-        if (pairs % 2u != 0) {
-            *to = load_pair(row, 0, format);
+    if (!wide && pairs % 2u != 0) {
+        const uint32_t i = first + 2u * pairs - 2u;
+        for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
+            end[lane] = halves(load_element(forward->row[lane], i, format),
+                               load_element(forward->row[lane], i + 1u, format));
         }
     }
 }
-
 
 /* One row alone: two terms a word. */
 static void forward_single(const uint32_t *x, const int16_t *w, uint32_t pairs, int32_t *acc,
@@ -173,20 +113,19 @@ void kernels_forward(const kernels_layer_t *layer, const kernels_forward_t *forw
         if (first == 0 || room < all) {
             pack_rows(layer, forward, 2u * pair, pairs);
         }
-        const uint32_t skip = left_out(pairs);
-        const uint32_t stride_bytes = 4u * stride;
+        const int16_t *w = layer->weights + first * layer->inputs + 4u * pair;
+        const uint32_t *x = forward->work;
         const blocks_forward_t block = {
-            .x = (const uint32_t *)forward->work - 4u * skip,
-            .w_left_out = 8u * skip,
-            .w_bytes = 8u * pairs,
-            .entry = BLOCKS_STEP_BYTES * skip,
-            .blocks = blocks,
-            .w_gap = 4u * layer->inputs - 8u * pairs,
+            .w = w,
+            .x = x,
+            .x_end = x + 4u * pairs,
+            .entry = BLOCKS_STEP_BYTES * left_out(pairs),
             .from = pair == 0 ? bias : acc,
-            .from_stride = pair == 0 ? 0u : stride_bytes,
+            .from_stride = pair == 0 ? 0u : 4u * stride,
             .to = acc,
-            .to_stride = stride_bytes,
-            .w = layer->weights + first * layer->inputs + 4u * pair,
+            .to_stride = 4u * stride,
+            .w_gap = 4u * layer->inputs - 8u * pairs,
+            .w_end = w + 2u * blocks * layer->inputs,
         };
         if (blocks > 0) {
             blocks_forward(&block);
@@ -271,33 +210,27 @@ static void pack_inputs(const kernels_layer_t *layer, const kernels_update_t *up
                         uint32_t first)
 {
     const uint8_t format = layer->format;
-    const uint32_t count = update->count;
-    const uint32_t row_bytes = format == INPUT_I16 ? 2u * layer->inputs : layer->inputs;
-    const uint8_t *row = (const uint8_t *)update->x + (format == INPUT_I16 ? 2u * first : first);
+    const uint32_t width = format == INPUT_I16 ? 2u : 1u;
+    const uint32_t row_bytes = width * layer->inputs;
+    const uint32_t columns = layer->inputs - first, count = update->count;
+    const uint8_t *row = (const uint8_t *)update->x + width * first;
     uint32_t *out = update->work;
-    const uint32_t columns = layer->inputs - first;
+    uint32_t *end = out + 2u * (count & ~1u);
+    if (columns >= 4u) {
+        if (end != out) {
+            blocks_pack_inputs(row, row_bytes, out, end, format);
+        }
+        if (count % 2u != 0) {
+            blocks_pack_inputs(row + (count - 1u) * row_bytes, 0, end, end + 4, format);
+        }
+        return;
+    }
     for (uint32_t b = 0; b < count; b += 2u, row += 2u * row_bytes, out += 4) {
         const uint8_t *other = b + 1u < count ? row + row_bytes : row;
-        if (columns < 4u) {
-            for (uint32_t i = 0; i < 4u; i++) {
-                out[i] = i >= columns ? 0u
-                                      : low_halves((uint32_t)load_element(row, i, format),
-                                                   (uint32_t)load_element(other, i, format));
-            }
-        } else if (format == INPUT_I16) {
-            for (uint32_t i = 0; i < 4u; i += 2u) {
-                const uint32_t a = load_word(row + 2u * i), c = load_word(other + 2u * i);
-                out[i] = low_halves(a, c);
-                out[i + 1u] = high_halves(a, c);
-            }
-        } else {
-            const uint32_t a = load_word(row), c = load_word(other);
-            const uint32_t a_even = even_bytes(a, format), c_even = even_bytes(c, format);
-            const uint32_t a_odd = odd_bytes(a, format), c_odd = odd_bytes(c, format);
-            out[0] = low_halves(a_even, c_even);
-            out[1] = low_halves(a_odd, c_odd);
-            out[2] = high_halves(a_even, c_even);
-            out[3] = high_halves(a_odd, c_odd);
+        for (uint32_t i = 0; i < 4u; i++) {
+            out[i] = i >= columns ? 0u
+                                  : halves(load_element(row, i, format),
+                                           load_element(other, i, format));
         }
     }
 }
@@ -383,15 +316,15 @@ static blocks_update_t *begin_update(const kernels_layer_t *layer, const kernels
     block->random_shift = 32u - update->shift;
     block->draw = (random_jump_t){RANDOM_MULTIPLIER, RANDOM_INCREMENT};
     block->next_rows = random_jump(2u * layer->inputs - 4u);
-    block->x = work - 4u * skip;
+    block->x = work;
     block->entry = BLOCKS_STEP_BYTES * skip;
     block->w_bytes = 4u * layer->inputs;
-    block->tile_gap = 16u * update->quads - (turns > 1u ? 8u * turns * BLOCKS_STEPS : 0u);
+    block->tile_gap = 16u * update->quads - 8u * steps;
     block->shift = update->shift;
     block->kept = BLOCKS_END_OF_BITS(update->weight_bits + 1u);
     block->last = may_clamp ? BLOCKS_END_CLAMP : block->kept;
     block->first = turns > 1u ? BLOCKS_END_TURN : block->last;
-    block->last_x = block->x + 4u * turns * BLOCKS_STEPS;
+    block->x_end = work + 4u * steps;
     return block;
 }
 
@@ -399,7 +332,7 @@ bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update
 {
     const uint32_t inputs = layer->inputs, outputs = layer->outputs;
     const random_jump_t columns = random_jump(4);
-    const int16_t *delta = update->delta - 4u * left_out(2u * kernels_quads(update->count));
+    const int16_t *delta = update->delta;
     blocks_update_t *block = begin_update(layer, update);
     uint32_t first = *prng, second = random_ahead(first, inputs);
     int32_t changed = 0;

@@ -26,6 +26,63 @@ __asm__(
 "    .thumb\n"
 "    .text\n"
 
+/* mve_pack_row(r0 = row, r1 = out, r2 = inputs): vectors of eight, every fourth one of `out`;
+ * the last is filled with zeros. */
+"    .macro mve_pack_row name, load, bytes\n"
+"    .balign 4\n"
+"    .global \\name\n"
+"    .thumb_func\n"
+"    .type \\name, %function\n"
+"\\name:\n"
+"    push    {r4, lr}\n"
+"    vmov.i32 q1, #0\n"
+"    subs    r3, r2, #1\n"
+"    lsrs    r3, r3, #3\n"
+"    add     r3, r1, r3, lsl #6\n"
+"    vstrh.16 q1, [r3]\n"
+"    wlstp.16 lr, r2, 2f\n"
+"1:  \\load q0, [r0], #\\bytes\n"
+"    vstrh.16 q0, [r1], #64\n"
+"    letp    lr, 1b\n"
+"2:  pop     {r4, pc}\n"
+"    .size \\name, .-\\name\n"
+"    .endm\n"
+"    mve_pack_row mve_pack_row_u8, vldrb.u16, 8\n"
+"    mve_pack_row mve_pack_row_i8, vldrb.s16, 8\n"
+"    mve_pack_row mve_pack_row_i16, vldrh.u16, 16\n"
+/* mve_pack_columns(r0 = first of eight inputs, r1 = out, r2 = inputs, r3 = samples): samples in
+ * vectors of eight, \turns of each input; what is beyond the samples stays as it is. */
+"    .macro mve_pack_columns name, load, scale, width, turns\n"
+"    .balign 4\n"
+"    .global \\name\n"
+"    .thumb_func\n"
+"    .type \\name, %function\n"
+"\\name:\n"
+"    push    {r4, lr}\n"
+"    movs    r4, #0\n"
+"    vidup.u16 q3, r4, #1\n"
+"    vmul.i16 q3, q3, r2\n"
+"    subs    r2, r2, #1\n"
+"    wlstp.16 lr, r3, 2f\n"
+"1:\n"
+"    .irp k, 0, 1, 2, 3, 4, 5, 6, 7\n"
+"    \\load q0, [r0, q3\\scale]\n"
+"    vstrh.16 q0, [r1, #16*\\turns*\\k]\n"
+"    adds    r0, r0, #\\width\n"
+"    .endr\n"
+"    add     r0, r0, r2, lsl #2+\\width\n"
+"    adds    r1, r1, #16\n"
+"    letp    lr, 1b\n"
+"2:  pop     {r4, pc}\n"
+"    .size \\name, .-\\name\n"
+"    .endm\n"
+"    mve_pack_columns mve_pack8_u8, vldrb.u16, , 1, 1\n"
+"    mve_pack_columns mve_pack8_i8, vldrb.s16, , 1, 1\n"
+"    mve_pack_columns mve_pack8_i16, vldrh.u16, \", uxtw #1\", 2, 1\n"
+"    mve_pack_columns mve_pack16_u8, vldrb.u16, , 1, 2\n"
+"    mve_pack_columns mve_pack16_i8, vldrb.s16, , 1, 2\n"
+"    mve_pack_columns mve_pack16_i16, vldrh.u16, \", uxtw #1\", 2, 2\n"
+
 /* Eight sums: r0, r2 of sample 0; r4, r6; r8, r10; r12, lr of sample 3. q4, q5: weights. */
 "    .macro mve_forward_turn\n"
 "    vldrh.u16 q4, [r3], #16\n"
@@ -360,48 +417,28 @@ void mve_forward(mve_forward_t *record);
 void mve_backward(mve_backward_t *record);
 bool mve_update8(mve_update_t *record);
 bool mve_update16(mve_update_t *record);
+typedef void mve_pack_row_t(const void *row, int16_t *out, uint32_t inputs);
+typedef void mve_pack_columns_t(const void *first, int16_t *out, uint32_t inputs,
+                                uint32_t samples);
+mve_pack_row_t mve_pack_row_u8, mve_pack_row_i8, mve_pack_row_i16;
+mve_pack_columns_t mve_pack8_u8, mve_pack8_i8, mve_pack8_i16;
+mve_pack_columns_t mve_pack16_u8, mve_pack16_i8, mve_pack16_i16;
 void mve_gradients(const int16_t *x, const int16_t *delta, uint32_t turns, int32_t *sums);
 
 /* A row that is wider has columns beyond a gather's 16-bit offsets: seven rows. */
 enum { GATHERED_MAX = 65535 / 7 };
 
-/* Eight elements of a row, 0 beyond `left`. */
-static inline int16x8_t load_eight(const void *row, uint32_t i, mve_pred16_t valid, uint8_t format)
-{
-    if (format == INPUT_U8) {
-        return vreinterpretq_s16_u16(vldrbq_z_u16((const uint8_t *)row + i, valid));
-    }
-    if (format == INPUT_I8) {
-        return vldrbq_z_s16((const int8_t *)row + i, valid);
-    }
-    return vldrhq_z_s16((const int16_t *)row + i, valid);
-}
-
-static inline __attribute__((always_inline)) void pack_lanes(const kernels_forward_t *forward,
-                                                             uint32_t first, uint32_t count,
-                                                             uint8_t format)
-{
-    for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
-        int16_t *out = (int16_t *)forward->work + 8u * lane;
-        const void *row = forward->row[lane];
-        uint32_t i = first;
-        for (uint32_t left = count; left > 8u; left -= 8u, i += 8u, out += 32) {
-            vst1q_s16(out, load_eight(row, i, 0xFFFFu, format));
-        }
-        vst1q_s16(out, load_eight(row, i, vctp16q(first + count - i), format));
-    }
-}
-
 /* Packs inputs first .. first + count - 1 of four rows. */
 static void pack_rows(const kernels_layer_t *layer, const kernels_forward_t *forward,
                       uint32_t first, uint32_t count)
 {
-    if (layer->format == INPUT_U8) {
-        pack_lanes(forward, first, count, INPUT_U8);
-    } else if (layer->format == INPUT_I8) {
-        pack_lanes(forward, first, count, INPUT_I8);
-    } else {
-        pack_lanes(forward, first, count, INPUT_I16);
+    mve_pack_row_t *const pack = layer->format == INPUT_U8   ? mve_pack_row_u8
+                                 : layer->format == INPUT_I8 ? mve_pack_row_i8
+                                                             : mve_pack_row_i16;
+    const uint32_t skip = layer->format == INPUT_I16 ? 2u * first : first;
+    for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
+        pack((const uint8_t *)forward->row[lane] + skip, (int16_t *)forward->work + 8u * lane,
+             count);
     }
 }
 
@@ -482,43 +519,15 @@ void kernels_backward(const kernels_layer_t *layer, const kernels_backward_t *ba
     mve_backward(&record);
 }
 
-/* Sixteen samples of eight inputs, or eight: [8 inputs][samples], 0 beyond the batch. */
-static inline __attribute__((always_inline)) void pack_columns(const kernels_update_t *update,
-                                                               uint32_t inputs, uint32_t first,
-                                                               uint8_t format)
+static mve_pack_columns_t *columns_packer(uint8_t format, bool is_long)
 {
-    const uint16x8_t rows = vmulq_n_u16(vidupq_n_u16(0, 1), (uint16_t)inputs);
-    const uint32_t turns = update->count > 8u ? 2u : 1u;
-    for (uint32_t turn = 0; turn < turns; turn++) {
-        const mve_pred16_t valid = vctp16q(update->count - 8u * turn);
-        const uint32_t at = 8u * turn * inputs + first;
-        int16_t *out = (int16_t *)update->work + 8u * turn;
-        for (uint32_t k = 0; k < 8u; k++, out += 8u * turns) {
-            int16x8_t column;
-            if (format == INPUT_U8) {
-                column = vreinterpretq_s16_u16(vldrbq_gather_offset_z_u16(
-                    (const uint8_t *)update->x + at + k, rows, valid));
-            } else if (format == INPUT_I8) {
-                column = vldrbq_gather_offset_z_s16((const int8_t *)update->x + at + k, rows,
-                                                    valid);
-            } else {
-                column = vldrhq_gather_shifted_offset_z_s16((const int16_t *)update->x + at + k,
-                                                            rows, valid);
-            }
-            vst1q_s16(out, column);
-        }
-    }
-}
-
-static void pack_eight(const kernels_layer_t *layer, const kernels_update_t *update,
-                       uint32_t first)
-{
-    if (layer->format == INPUT_U8) {
-        pack_columns(update, layer->inputs, first, INPUT_U8);
-    } else if (layer->format == INPUT_I8) {
-        pack_columns(update, layer->inputs, first, INPUT_I8);
-    } else {
-        pack_columns(update, layer->inputs, first, INPUT_I16);
+    switch (format) {
+    case INPUT_U8:
+        return is_long ? mve_pack16_u8 : mve_pack8_u8;
+    case INPUT_I8:
+        return is_long ? mve_pack16_i8 : mve_pack8_i8;
+    default:
+        return is_long ? mve_pack16_i16 : mve_pack8_i16;
     }
 }
 
@@ -540,6 +549,9 @@ static bool update_plain(const kernels_layer_t *layer, const kernels_update_t *u
     const random_jump_t row = random_jump(inputs), eight = random_jump(8);
     const bool is_long = update->count > 8u;
     bool (*const update_rows)(mve_update_t *) = is_long ? mve_update16 : mve_update8;
+    mve_pack_columns_t *const pack = columns_packer(layer->format, is_long);
+    const uint32_t width = layer->format == INPUT_I16 ? 2u : 1u;
+    const uint8_t *x = update->x;
     bool changed = false;
     uint32_t draws[8];
     for (uint32_t k = 0; k < 8u; k++) {
@@ -556,8 +568,11 @@ static bool update_plain(const kernels_layer_t *layer, const kernels_update_t *u
     };
     vst1q_s32(record.random_shift, vdupq_n_s32(update->shift - 32));
     vst1q_u32(record.multiplier, vdupq_n_u32(row.multiplier));
-    for (uint32_t i = 0; i + 8u <= inputs; i += 8u) {
-        pack_eight(layer, update, i);
+    for (uint32_t k = 0; k < (is_long ? 128u : 64u); k += 8u) {
+        vst1q_s16((int16_t *)update->work + k, vdupq_n_s16(0));
+    }
+    for (uint32_t i = 0; i + 8u <= inputs; i += 8u, x += 8u * width) {
+        pack(x, update->work, inputs, update->count);
         vst1q_u32(record.even, even);
         vst1q_u32(record.odd, odd);
         record.w = layer->weights + i;
@@ -695,6 +710,9 @@ static uint32x4_t update_four(const kernels_layer_t *layer, const kernels_update
 static bool update_columns(const kernels_layer_t *layer, const kernels_update_t *update,
                            uint32_t first, uint32_t prng)
 {
+    if (first == layer->inputs) {
+        return false;
+    }
     const random_jump_t four = random_jump(4);
     uint32_t words[4];
     prng = random_ahead(prng, first);

@@ -43,8 +43,8 @@ static REPLY_FUNCTION void reply_hello(link_t *l, uint32_t nonce)
     reply_u32(&r, (uint32_t)l->trainer.arena_bytes);
     reply_u16(&r, LINK_PAYLOAD_MAX);
     reply_u16(&r, port_window_bytes);
-    reply_bytes(&r, (const uint8_t *)port_board, strlen(port_board) + 1u);
-    reply_bytes(&r, (const uint8_t *)port_core, strlen(port_core) + 1u);
+    reply_text(&r, port_board);
+    reply_text(&r, port_core);
     reply_end(&r);
 }
 

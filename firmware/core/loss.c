@@ -4,6 +4,7 @@
 #include "fixed.h"
 #include "functions.h"
 #include "protocol.h"
+#include "vector.h"
 
 #include <stddef.h>
 
@@ -17,35 +18,40 @@ static uint32_t largest(const int32_t *z, uint32_t outputs)
     return best;
 }
 
-/* t: distance to the largest logit in Q10, at most 32767; s = -10 - exponent. */
-static uint32_t distance_q10(uint32_t distance, int32_t s)
+/* u = (t * 23637) >> 14, t = distance to the largest logit in Q10: the same distance in powers of
+ * two. Range: t <= 32767, so the product is below 2^30. */
+static inline uint32_t distance_q10(uint32_t distance, int32_t exponent)
 {
+    const int32_t s = -10 - exponent;
+    uint32_t t = 0;
     if (s >= 0) {
-        const uint32_t t = s >= 32 ? 0 : distance >> s;
-        return t < 32767u ? t : 32767u;
+        t = s >= 32 ? 0 : distance >> s;
+        t = t < 32767u ? t : 32767u;
+    } else {
+        const uint32_t k = s < -31 ? 31u : (uint32_t)-s;
+        t = distance > 32767u >> k ? 32767u : distance << k;
     }
-    const uint32_t k = s < -31 ? 31u : (uint32_t)-s;
-    return distance > 32767u >> k ? 32767u : distance << k;
+    return (t * 23637u) >> 14;
 }
 
-/* ex, and u = (t * 23637) >> 14, t in powers of two, of all outputs. Returns the sum of ex.
- * Range: t <= 32767, so the product is below 2^30. */
-static uint32_t exponentials(const int32_t *z, uint32_t outputs, uint32_t top, int32_t exponent,
-                             uint32_t wanted, int32_t *ex, uint32_t *wanted_q10)
+/* ex_k of every logit, `top` the largest of them; returns their sum. `ex` may be NULL, or z. */
+static uint32_t exponentials(const int32_t *z, uint32_t outputs, int32_t top, int32_t exponent,
+                             int32_t *ex)
 {
+#ifdef VECTOR
+    return vector_exponentials(z, outputs, top, exponent, ex);
+#else
     uint32_t sum = 0;
     for (uint32_t k = 0; k < outputs; k++) {
-        const uint32_t u = (distance_q10(top - (uint32_t)z[k], -10 - exponent) * 23637u) >> 14;
-        const uint32_t ex_k = functions_exp2_q16(u);
-        if (k == wanted) {
-            *wanted_q10 = u;
-        }
-        sum += ex_k;
+        const uint32_t value =
+            functions_exp2_q16(distance_q10((uint32_t)top - (uint32_t)z[k], exponent));
+        sum += value;
         if (ex != NULL) {
-            ex[k] = (int32_t)ex_k;
+            ex[k] = (int32_t)value;
         }
     }
     return sum;
+#endif
 }
 
 #if defined(__arm__) && !defined(__ARM_FEATURE_IDIV)
@@ -91,17 +97,15 @@ static uint32_t softmax(const int32_t *z, uint32_t outputs, int32_t exponent, ui
                         int32_t *error, bool *correct)
 {
     const uint32_t best = largest(z, outputs);
-    uint32_t wanted_q10 = 0;
-    const uint32_t sum =
-        exponentials(z, outputs, (uint32_t)z[best], exponent, wanted, error, &wanted_q10);
+    const int32_t top = z[best];
+    const uint32_t wanted_q10 = distance_q10((uint32_t)top - (uint32_t)z[wanted], exponent);
+    const uint32_t sum = exponentials(z, outputs, top, exponent, error);
     if (error != NULL) {
         const uint32_t inverse = reciprocal(sum);
         for (uint32_t k = 0; k < outputs; k++) {
             error[k] = (int32_t)probability((uint32_t)error[k], sum, inverse);
         }
-        if (wanted < outputs) {
-            error[wanted] -= 32768;
-        }
+        error[wanted] -= 32768;
     }
     *correct = best == wanted;
     return wanted_q10 + functions_log2_q10(sum) - 16u * 1024u;

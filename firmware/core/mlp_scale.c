@@ -1,7 +1,24 @@
 #include "speed.h"
 #include "fixed.h"
 #include "mlp_internal.h"
+#include "vector.h"
 
+#ifdef VECTOR
+/* Range as below. */
+uint32_t mlp_scale_deltas(const mlp_t *m, uint32_t l, uint16_t count, int32_t exponent)
+{
+    const mlp_layer_t *layer = mlp_layer(m, l);
+    const uint32_t pairs = mlp_even(layer->outputs) / 2u;
+    uint32_t bound = 0;
+    for (uint32_t b = 0; b < count; b += KERNELS_LANES) {
+        bound += vector_scale(mlp_delta(m, layer) + 2u * b, 8u * mlp_quads(m), pairs,
+                              (const uint32_t *)(const void *)mlp_scale(m, l, b), count - b,
+                              m->lr_mantissa, exponent - m->lr_exponent,
+                              (1 << m->update_bits) - 1);
+    }
+    return bound;
+}
+#else
 /* What a lane's deltas are multiplied with, then shifted by; plain: by 1 .. 31 without a clamp. */
 typedef struct {
     int32_t factor;
@@ -14,7 +31,10 @@ static int32_t scale_delta(int32_t delta, delta_scale_t scale, int32_t limit)
     return fixed_scale(delta * scale.factor, scale.shift, limit);
 }
 
-/* Two lanes of each tile of a group, in place and turned. RN(v, shift) = (v + 2^(shift-1)) >> shift.
+/* Where kernels_update() wants the first output of the second lane, and the other way round. */
+enum { SECOND_LANE = KERNELS_TURNED ? 1 : 2, SECOND_OUTPUT = 3 - SECOND_LANE };
+
+/* Two lanes of each tile of a group, in place. RN(v, shift) = (v + 2^(shift-1)) >> shift.
  * Range: |d * lrm| < 2^30 and 2^(shift-1) <= 2^30. */
 static void scale_half(int16_t *half, uint32_t step, uint32_t pairs, const delta_scale_t *scale,
                        int32_t limit)
@@ -26,8 +46,8 @@ static void scale_half(int16_t *half, uint32_t step, uint32_t pairs, const delta
         for (uint32_t pair = 0; pair < pairs; pair++, half += step) {
             const int32_t a = half[0], b = half[1], c = half[2], d = half[3];
             half[0] = (int16_t)fixed_floor(a * f + s_half, s);
-            half[1] = (int16_t)fixed_floor(c * g + t_half, t);
-            half[2] = (int16_t)fixed_floor(b * f + s_half, s);
+            half[SECOND_LANE] = (int16_t)fixed_floor(c * g + t_half, t);
+            half[SECOND_OUTPUT] = (int16_t)fixed_floor(b * f + s_half, s);
             half[3] = (int16_t)fixed_floor(d * g + t_half, t);
         }
         return;
@@ -35,14 +55,14 @@ static void scale_half(int16_t *half, uint32_t step, uint32_t pairs, const delta
     for (uint32_t pair = 0; pair < pairs; pair++, half += step) {
         const int32_t a = half[0], b = half[1], c = half[2], d = half[3];
         half[0] = (int16_t)scale_delta(a, scale[0], limit);
-        half[1] = (int16_t)scale_delta(c, scale[1], limit);
-        half[2] = (int16_t)scale_delta(b, scale[0], limit);
+        half[SECOND_LANE] = (int16_t)scale_delta(c, scale[1], limit);
+        half[SECOND_OUTPUT] = (int16_t)scale_delta(b, scale[0], limit);
         half[3] = (int16_t)scale_delta(d, scale[1], limit);
     }
 }
 
-/* Item 2: d' = RS(d * lrm, E - (ed + elr), 2^dp - 1), in place, and tiles turned for
- * kernels_update(): 0 in lanes without a sample. Returns a bound of |sum_b d'|.
+/* Item 2: d' = RS(d * lrm, E - (ed + elr), 2^dp - 1), in place, as
+ * kernels_update() reads them: 0 in lanes without a sample. Returns a bound of |sum_b d'|.
  * Range: |d * lrm| <= 2^30; the bound is at most batch * (2^dp - 1) <= 2^30. */
 uint32_t mlp_scale_deltas(const mlp_t *m, uint32_t l, uint16_t count, int32_t exponent)
 {
@@ -71,3 +91,4 @@ uint32_t mlp_scale_deltas(const mlp_t *m, uint32_t l, uint16_t count, int32_t ex
     }
     return bound;
 }
+#endif

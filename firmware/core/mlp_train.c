@@ -5,6 +5,7 @@
 #include "mlp_internal.h"
 #include "mlp_model.h"
 #include "profile.h"
+#include "vector.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -55,7 +56,11 @@ static bool take_features(const mlp_t *m, uint32_t b, const uint8_t *bytes)
             row[i] = (int16_t)bytes_u16(bytes + 2 * i);
         }
     } else {
+#ifdef VECTOR
+        vector_copy(mlp_row(m, layer, b), bytes, layer->inputs);
+#else
         memcpy(mlp_row(m, layer, b), bytes, layer->inputs);
+#endif
     }
     return true;
 }

@@ -2,6 +2,7 @@
 #include "mlp_internal.h"
 #include "protocol.h"
 #include "random.h"
+#include "vector.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -31,12 +32,16 @@ static __attribute__((noinline)) int32_t update_exponent(const mlp_t *m, uint32_
 static int32_t sum_deltas(const mlp_t *m, const mlp_layer_t *layer, uint16_t count, uint32_t j)
 {
     const int16_t *half = mlp_delta(m, layer) + kernels_turned_index(mlp_quads(m), 0, j);
-    const int16_t *end = half + 8u * kernels_quads(count);
+#ifdef VECTOR
+    return vector_sum(half, 2u * kernels_quads(count));
+#else
+    const uint32_t next = KERNELS_TURNED ? 1u : 2u;
     int32_t sum = 0;
-    for (; half != end; half += 8) {
-        sum += half[0] + half[1] + half[4] + half[5];
+    for (uint32_t b = 0; b < count; b += KERNELS_LANES, half += 8) {
+        sum += half[0] + half[next] + half[4] + half[4u + next];
     }
     return sum;
+#endif
 }
 
 /* Items 4 and 5: the biases; their unit is the accumulator's, `shift` = s + 2 eX below the
@@ -46,6 +51,14 @@ static __attribute__((noinline)) void update_biases(mlp_t *m, const mlp_layer_t 
                                                     uint16_t count, int32_t shift)
 {
     int32_t *bias = mlp_bias(m, layer);
+#ifdef VECTOR
+    if (m->momentum == 0) {
+        m->counters.bsat +=
+            vector_biases(bias, layer->outputs, mlp_delta(m, layer), 8u * mlp_quads(m),
+                          2u * kernels_quads(count), shift, LIMIT_BIAS_MAX);
+        return;
+    }
+#endif
     for (uint32_t j = 0; j < layer->outputs; j++) {
         const int32_t gradient = sum_deltas(m, layer, count, j);
         int32_t moved = bias[j];

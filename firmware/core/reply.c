@@ -44,6 +44,13 @@ void reply_u32(reply_t *r, uint32_t value)
     reply_bytes(r, bytes, sizeof bytes);
 }
 
+void reply_text(reply_t *r, const char *text)
+{
+    do {
+        reply_u8(r, (uint8_t)*text);
+    } while (*text++ != 0);
+}
+
 void reply_end(reply_t *r)
 {
     uint8_t crc[4];

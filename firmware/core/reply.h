@@ -23,6 +23,7 @@ void reply_bytes(reply_t *r, const uint8_t *bytes, size_t count);
 void reply_u8(reply_t *r, uint8_t value);
 void reply_u16(reply_t *r, uint16_t value);
 void reply_u32(reply_t *r, uint32_t value);
+void reply_text(reply_t *r, const char *text); /* with the zero that ends it */
 void reply_end(reply_t *r);
 
 #endif

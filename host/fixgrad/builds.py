@@ -16,9 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
+from elftools.common.exceptions import ELFError
 
 from fixgrad.boards import Board
 from fixgrad.errors import BuildError
+from fixgrad.images import read_image
 from fixgrad.sources import firmware_dir
 
 if sys.platform != "win32":
@@ -26,6 +28,12 @@ if sys.platform != "win32":
 
 BUILD_TIMEOUT_S = 1800
 """A first build may download the compiler."""
+
+IMAGES, PROFILE_IMAGES = "build", "profile"
+"""Folders in PlatformIO's workspace."""
+
+PROFILE_FLAGS = {"PLATFORMIO_BUILD_FLAGS": "-DPROFILE"}
+"""Setting of PlatformIO that makes an image profile."""
 
 INSTALLED_PROJECT = "project"
 """Folder of an installed package's firmware that holds what lies beside it in a source tree."""
@@ -60,8 +68,12 @@ def project_dir() -> Path:
     return project
 
 
-def build_image(board: Board) -> Path:
+def build_image(board: Board, *, profile: bool = False) -> Path:
     """Build a board's image unless it is up to date.
+
+    Args:
+        board: what it is for.
+        profile: build the image that answers READ of region PROFILE instead, beside the other.
 
     Returns:
         The linked ELF file.
@@ -70,7 +82,8 @@ def build_image(board: Board) -> Path:
         BuildError: PlatformIO or the compiler is missing, or the build failed.
     """
     project = project_dir()
-    image = project / ".pio" / "build" / board.name / "firmware.elf"
+    folder = project / ".pio" / (PROFILE_IMAGES if profile else IMAGES)
+    image = folder / board.name / "firmware.elf"
     stamp = image.with_name("fixgrad.stamp")
     core = _core_dir(project)
     wanted = hashlib.sha256(
@@ -79,11 +92,20 @@ def build_image(board: Board) -> Path:
     ).hexdigest()
     with _locked(project):
         if not _is_current(image, stamp, wanted):
-            _run_platformio(project, core, board)
+            _run_platformio(project, core, board, folder, PROFILE_FLAGS if profile else {})
             if not image.exists():
                 raise BuildError(f"PlatformIO reports success but left no {image}")
             stamp.write_text(wanted)
     return image
+
+
+def flash_bytes(board: Board) -> int | None:
+    """Return the flash that a board's image takes; None if it was not built yet."""
+    path = project_dir() / ".pio" / IMAGES / board.name / "firmware.elf"
+    try:
+        return read_image(path).flash_bytes
+    except (OSError, ELFError):
+        return None
 
 
 def _fingerprint(folder: Path) -> str:
@@ -125,7 +147,9 @@ def _core_dir(project: Path) -> Path | None:
     return offline if offline.exists() else None
 
 
-def _run_platformio(project: Path, core: Path | None, board: Board) -> None:
+def _run_platformio(
+    project: Path, core: Path | None, board: Board, folder: Path, settings: dict[str, str]
+) -> None:
     if importlib.util.find_spec("platformio") is None:
         raise BuildError(
             f"PlatformIO is missing, {board.name} cannot be built: "
@@ -133,9 +157,10 @@ def _run_platformio(project: Path, core: Path | None, board: Board) -> None:
         )
     environment = os.environ | {
         "PLATFORMIO_WORKSPACE_DIR": str(project / ".pio"),
-        "PLATFORMIO_BUILD_DIR": str(project / ".pio" / "build"),
+        "PLATFORMIO_BUILD_DIR": str(folder),
         "PLATFORMIO_DISABLE_UPGRADE_CHECK": "true",
         "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "No",
+        **settings,
     }
     if core is not None:
         environment["PLATFORMIO_CORE_DIR"] = str(core)

@@ -25,7 +25,7 @@ from fixgrad.errors import (
 )
 from fixgrad.framing import payload_bytes_max
 from fixgrad.model import ModelConfig, State, state_bytes
-from fixgrad.protocol import Message, Region, Status
+from fixgrad.protocol import Message, Phase, Region, Status
 from fixgrad.session import (
     Answer,
     LinkStats,
@@ -37,6 +37,9 @@ from fixgrad.session import (
 from fixgrad.transport import Place
 
 READ_STATE_TRIES = 10
+
+TICKS_MASK = 0xFFFFFF
+"""What counts of a profile's ticks."""
 
 PARTIAL_FRAME_PAUSE_S = 0.001
 """Pause while the rest of an answer is on its way: waking for every byte would cost more."""
@@ -52,6 +55,7 @@ _DATA_ACK = _layout(protocol.DATA_ACK_FIELDS)
 _LOAD_ACK = _layout(protocol.LOAD_ACK_FIELDS)
 _READ = _layout(protocol.READ_FIELDS)
 _READ_ACK = _layout(protocol.READ_ACK_FIELDS)
+_PROFILE = _layout(protocol.PROFILE_FIELDS)
 _EVAL_ACK = _layout(protocol.EVAL_ACK_FIELDS)
 _INFER_ACK = _layout(protocol.INFER_ACK_FIELDS)
 
@@ -325,6 +329,28 @@ class Device:
             if len(positions) == 1:
                 return State.decode(config, data), positions.pop()
         raise LinkError(f"{self.url}: the state kept changing while it was read")
+
+    def profile(self, phase: Phase, layer: int) -> int | None:
+        """Return the ticks that a part of a step took since it was selected; 0 selects it.
+
+        Args:
+            phase: of the part.
+            layer: of the part.
+
+        Returns:
+            Ticks of the core's clock, modulo 2**24; None if the image does not profile.
+
+        Raises:
+            LinkError: the device stopped answering.
+        """
+        request = _READ.pack(Region.PROFILE, _PROFILE.size)
+        (answer,) = self._exchange([Request(Message.READ, phase << 8 | layer, request)])
+        _, status, _ = self._unpack(_READ_ACK, answer, Message.READ_ACK)
+        if status == Status.BAD_MESSAGE:
+            return None
+        self._require_ok(status, "telling ticks")
+        ticks: int = _PROFILE.unpack_from(answer.payload, _READ_ACK.size)[0]
+        return ticks & TICKS_MASK
 
     def train(
         self,

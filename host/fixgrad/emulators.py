@@ -29,12 +29,13 @@ class Emulator:
     The machine starts when the constructor returns. `uart` carries the bytes of the board's UART.
     """
 
-    def __init__(self, board: Board, image: Path) -> None:
+    def __init__(self, board: Board, image: Path, *, counting: bool = False) -> None:
         """Start the machine.
 
         Args:
             board: what to emulate.
             image: its ELF file.
+            counting: let time pass with the instructions (`instructions_per_tick`); slower.
 
         Raises:
             BuildError: QEMU is missing, or does not start.
@@ -48,6 +49,8 @@ class Emulator:
             socket.create_server(("127.0.0.1", 0)) as control,
         ):
             arguments = _arguments(board, image, uart, control)
+            if counting:
+                arguments += ("-icount", f"shift={_instruction_shift(board)}")
             self._process = subprocess.Popen(
                 [sys.executable, "-I", tether.__file__, qemu, *arguments],
                 stdin=subprocess.PIPE,
@@ -129,6 +132,19 @@ class Emulator:
                 raise PortError(f"{QEMU} ended while the board was in use")
             message = json.loads(line)
             missing -= {*message, message.get("event")}
+
+
+def instructions_per_tick(board: Board) -> float:
+    """Return how many instructions a counting emulator executes in a tick of the core's clock.
+
+    Not more than one, so that a difference of two ticks is exact to one instruction.
+    """
+    return 1e9 / board.clock_hz / (1 << _instruction_shift(board))
+
+
+def _instruction_shift(board: Board) -> int:
+    """Return N: an instruction takes 2**N ns, the first power of two not below a tick."""
+    return int(1e9 / board.clock_hz - 1).bit_length()
 
 
 def _arguments(

@@ -65,6 +65,10 @@ class Phase(enum.IntEnum):
     """Not in the step: after it, where an acknowledgement tells it."""
 
 
+NO_REGION: Final = 255
+"""No region has this number: READ of it only asks for an answer."""
+
+
 class Status(enum.IntEnum):
     """First byte of most answers. Every value but OK says why nothing was changed."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import select
 import socket
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +68,37 @@ class FaultyLine:
         return int(self._random.expovariate(rate)) if rate else 1 << 62
 
 
+class Delay:
+    """Holds bytes back; they keep their order."""
+
+    def __init__(
+        self,
+        seconds: float = 0.0,
+        jitter_s: float = 0.0,
+        seed: int | str = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the shortest delay, what is added to it at most, and the seed of what is added."""
+        self._seconds, self._jitter_s = seconds, jitter_s
+        self._random = random.Random(seed)
+        self._clock = clock
+        self._held: deque[tuple[float, bytes]] = deque()
+        self._last_due = 0.0
+
+    def put(self, data: bytes) -> None:
+        """Take bytes; their delay begins now."""
+        due = self._clock() + self._seconds + self._random.uniform(0.0, self._jitter_s)
+        self._last_due = max(self._last_due, due)
+        self._held.append((self._last_due, data))
+
+    def take(self) -> bytes:
+        """Return the bytes whose time has come."""
+        now, out = self._clock(), []
+        while self._held and self._held[0][0] <= now:
+            out.append(self._held.popleft()[1])
+        return b"".join(out)
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that takes connections.
 
@@ -81,33 +114,39 @@ def forward(
     to_device: Callable[[bytes], bytes],
     to_host: Callable[[bytes], bytes],
     should_end: Callable[[], bool],
+    delays: tuple[Delay, Delay] | None = None,
 ) -> None:
     """Move bytes both ways until the client leaves or `should_end` tells so.
 
     Args:
-        client: a connected socket.
+        client: a connected TCP socket.
         port: an open pyserial port.
         to_device: what arrives at the port of bytes sent.
         to_host: what arrives at the client of bytes sent.
         should_end: asked every few milliseconds.
+        delays: towards the port and towards the client; None: no byte waits.
 
     Raises:
         OSError: the port vanished.
     """
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    outward, inward = delays or (Delay(), Delay())
     while not should_end():
         ready, _, _ = select.select([client], [], [], POLL_S)
-        if ready:
-            try:
+        try:
+            if ready:
                 data = client.recv(CHUNK_BYTES)
-            except ConnectionError:
-                return
-            if not data:
-                return
-            port.write(to_device(data))
-        waiting = port.in_waiting
-        if waiting:
-            answer = to_host(port.read(min(waiting, CHUNK_BYTES)))
-            try:
-                client.sendall(answer)
-            except ConnectionError:
-                return
+                if not data:
+                    return
+                outward.put(data)
+            sent = outward.take()
+            if sent:
+                port.write(to_device(sent))
+            waiting = port.in_waiting
+            if waiting:
+                inward.put(port.read(min(waiting, CHUNK_BYTES)))
+            answer = inward.take()
+            if answer:
+                client.sendall(to_host(answer))
+        except ConnectionError:
+            return

@@ -2,6 +2,14 @@
 
 An *exchange* is a sequence of requests, sent through the window and answered in order. What went
 wrong on the way is sent again from the first request without an answer (go-back-N).
+
+A frame leaves the window only when the device must have taken all of it out of its ring:
+- an answer to a request that was sent once shows it for everything sent before the request;
+- any other answer shows it for one frame more, as each frame has one answer at most: what was sent
+  again may have been answered the first time;
+- a report of damage shows it only with the next answer: half of the frame may still be on its way;
+- after an expiry of the timer nothing is known. A READ of no region asks; its answer shows it for
+  everything sent before. Only these questions are sent where the window may be full.
 """
 
 from __future__ import annotations
@@ -13,7 +21,7 @@ from typing import NamedTuple
 
 from fixgrad.errors import LinkError
 from fixgrad.framing import DELIMITER, Decoder, Frame, encode_frame
-from fixgrad.protocol import Message, Reason, Status
+from fixgrad.protocol import NO_REGION, READ_FIELDS, Message, Reason, Status, pack
 
 WINDOW_BYTES_MIN = 270
 """Every device has this window; it holds before HELLO_ACK tells the real one."""
@@ -21,10 +29,16 @@ WINDOW_BYTES_MIN = 270
 EXPIRIES_MAX = 6
 """The link counts as lost after so many expiries of the timer without an answer between them."""
 
+FRUITLESS_MAX = 4 * EXPIRIES_MAX
+"""So it does after so many without an answer to a request, though questions were answered."""
+
 TIMER_BASE_S = 0.05
 TIMER_MAX_S = 5.0
 ANSWER_TIME_MAX_S = 10.0
 BITS_PER_BYTE = 10
+
+_CORRUPT = bytes([Status.CORRUPT])
+_QUESTION = pack(READ_FIELDS, region=NO_REGION, count=0)
 
 
 class SessionLostError(LinkError):
@@ -94,6 +108,14 @@ class LinkStats:
         return self.payload_bytes / self.wire_bytes if self.wire_bytes else 0.0
 
 
+class _Sent(NamedTuple):
+    """Bytes in the window: `is_first` where the request was sent for the first time."""
+
+    pending: _Pending
+    size: int
+    is_first: bool
+
+
 @dataclass(slots=True, eq=False)
 class _Pending:
     """A request without an answer."""
@@ -130,14 +152,19 @@ class Session:
         self._is_hello = False
         self._pending: deque[_Pending] = deque()
         self._cursor = 0
-        self._in_flight: deque[tuple[_Pending, int]] = deque()
+        self._in_flight: deque[_Sent] = deque()
         self._in_flight_bytes = 0
         self._ambiguous = False
         self._restart_pending = False
         self._went_back = False
-        self._probing = False
+        self._urgent = False
+        self._question_due = False
+        self._question: _Pending | None = None
+        self._questions = 0
+        self._is_doubted = False
         self._backoff = 0
         self._expiries = 0
+        self._fruitless = 0
         self._timer_start = 0.0
         self._longest_answer_s = 0.0
 
@@ -180,6 +207,7 @@ class Session:
         self._decoder = Decoder()
         self._in_flight.clear()
         self._in_flight_bytes = 0
+        self._is_doubted = False
         self._ambiguous = True
         self.window_bytes = WINDOW_BYTES_MIN
 
@@ -203,8 +231,9 @@ class Session:
         self._is_hello = False
         self._pending.clear()
         self._cursor = 0
-        self._restart_pending = self._went_back = self._probing = False
-        self._expiries = self._backoff = 0
+        self._restart_pending = self._went_back = self._urgent = self._question_due = False
+        self._question = None
+        self._expiries = self._fruitless = self._backoff = 0
         self._timer_start = now
         self.bytes_received = self.frames_received = 0
 
@@ -216,14 +245,20 @@ class Session:
         """
         if self._pending and now - self._timer_start >= self.timeout_s:
             self._expire(now)
-        parts = []
-        while not (self._probing and self._cursor > 0):
+        if self._question_due:
+            return self._ask(now)
+        parts: list[bytes] = []
+        while self._question is None:
             pending = self._next_pending()
             if pending is None:
                 break
             data = DELIMITER + pending.encoded if self._restart_pending else pending.encoded
-            if self._in_flight and self._in_flight_bytes + len(data) > self._window_bytes:
+            is_full = self._in_flight and self._in_flight_bytes + len(data) > self._window_bytes
+            if is_full and not self._urgent:
+                if self._is_doubted and len(self._in_flight) == 1:
+                    return self._ask(now)
                 break
+            self._urgent = False
             if not self._in_flight:
                 self._timer_start = now
             parts.append(data)
@@ -270,22 +305,39 @@ class Session:
         self._restart_pending = False
         pending.times_sent += 1
         pending.sent_at = now
-        self._in_flight.append((pending, count))
+        self._in_flight.append(_Sent(pending, count, not again))
         self._in_flight_bytes += count
         self._cursor += 1
 
+    def _ask(self, now: float) -> bytes:
+        """Return a question whose answer shows what has left the ring."""
+        self._question_due = False
+        self._questions += 1
+        request = Request(Message.READ, self._questions, _QUESTION)
+        encoded = encode_frame(request.type, self._identity, request.pos, request.payload)
+        self._question = _Pending(request, encoded, now)
+        data = DELIMITER + self._question.encoded
+        if self._pending[0].request.type == Message.DATA:
+            self.stats.wire_bytes += len(data)
+        self._in_flight.append(_Sent(self._question, len(data), True))
+        self._in_flight_bytes += len(data)
+        return data
+
     def _expire(self, now: float) -> None:
-        """Send the first request alone: what was in flight counts as lost."""
+        """Ask what became of what is in flight; a HELLO is its own question."""
         self._expiries += 1
+        self._fruitless += 1
         self.stats.expiries += 1
-        if self._expiries >= EXPIRIES_MAX:
-            raise NoAnswerError(f"no answer to {self._expiries} attempts")
+        if self._expiries >= EXPIRIES_MAX or self._fruitless >= FRUITLESS_MAX:
+            raise NoAnswerError(f"no answer to {self._fruitless} attempts")
         self._backoff += 1
-        self._in_flight.clear()
-        self._in_flight_bytes = 0
         self._went_back = False
-        self._probing = True
-        self._go_back(now)
+        self._timer_start = now
+        if self._is_hello:
+            self._urgent = True
+            self._go_back(now)
+        else:
+            self._question_due = True
 
     def _go_back(self, now: float) -> None:
         self._cursor = 0
@@ -303,14 +355,15 @@ class Session:
             self._check_session(frame)
             return None
         if frame.session != self._identity:
-            self._credit(1)
+            self._count_answer(is_whole=True)
             return None
-        self._probing = False
+        if frame.type == Message.READ_ACK and frame.payload[:1] == _QUESTION[:1]:
+            self._take_boundary(frame, now)
+            return None
         answered = self._answered_by(frame)
-        if answered:
-            self._advance(answered, now)
-        else:
-            self._credit(1)
+        is_damage = frame.type == Message.DATA_ACK and frame.payload[:1] == _CORRUPT
+        if not (answered and self._advance(answered, now)):
+            self._count_answer(is_whole=not is_damage)
         if frame.type == Message.DATA_ACK:
             return self._take_data_ack(frame, answered > 0, now)
         if answered:
@@ -321,13 +374,31 @@ class Session:
 
     def _check_session(self, frame: Frame) -> None:
         """Raise unless the frame answers bytes that were older than this session."""
-        self._credit(1)
+        # Without a session the device reports damage by this message too.
+        self._count_answer(is_whole=frame.session != 0)
         reason = frame.payload[0] if frame.payload else Reason.SESSION
         if self._is_hello or (frame.session == self._identity and reason == Reason.SESSION):
             return
         if reason == Reason.RUN:
             raise SessionLostError("the device holds no run: it was reset or loaded anew")
         raise SessionLostError("the device lost this session: it was reset or another host spoke")
+
+    def _take_boundary(self, frame: Frame, now: float) -> None:
+        """Take the answer to a question: everything sent before it has left the ring."""
+        asked = (
+            i for i, (sent, _, _) in enumerate(self._in_flight, 1)
+            if sent.request.payload == _QUESTION and sent.request.pos == frame.pos
+        )  # fmt: skip
+        count = next(asked, None)
+        if count is None:
+            self._count_answer(is_whole=True)
+            return
+        self._note_answer_time(now - self._in_flight[count - 1].pending.sent_at)
+        self._credit(count)
+        self._expiries = 0
+        if self._question is not None:
+            self._question = None
+            self._go_back(now)
 
     def _take_data_ack(self, frame: Frame, advanced: bool, now: float) -> Answer | None:
         status = frame.payload[0] if frame.payload else Status.BAD_MESSAGE
@@ -371,30 +442,50 @@ class Session:
             for pending in self._pending
         )
 
-    def _advance(self, count: int, now: float) -> None:
-        """Drop the first `count` pending requests: they are answered."""
-        for _ in range(count):
-            newest = self._pending.popleft()
+    def _advance(self, count: int, now: float) -> bool:
+        """Drop the first `count` pending requests: they are answered.
+
+        Returns:
+            Whether that took frames out of the window.
+        """
+        answered = [self._pending.popleft() for _ in range(count)]
+        newest = answered[-1]
         self._cursor = max(0, self._cursor - count)
-        self._credit(
-            next((i for i, (sent, _) in enumerate(self._in_flight, 1) if sent is newest), 1)
-        )
+        shown = 0
+        for i, sent in enumerate(self._in_flight, 1):
+            if sent.is_first and sent.pending in answered:
+                shown = i
+        self._credit(shown)
         self._went_back = False
-        self._expiries = 0
+        self._expiries = self._fruitless = 0
         self._timer_start = now
         if newest.times_sent == 1:
             took = now - newest.sent_at
             self.stats.answer_time_s += took
             self.stats.answers += 1
-            self._longest_answer_s = max(self._longest_answer_s, min(took, ANSWER_TIME_MAX_S))
-            self._backoff = 0
+            self._note_answer_time(took)
         if self._is_hello:
             self._ambiguous = False
+        return shown > 0
+
+    def _note_answer_time(self, seconds: float) -> None:
+        self._longest_answer_s = max(self._longest_answer_s, min(seconds, ANSWER_TIME_MAX_S))
+        self._backoff = 0
+
+    def _count_answer(self, is_whole: bool) -> None:
+        """Take the frame of an answer that names none out of the window.
+
+        Args:
+            is_whole: all of the frame has left the ring; else that shows with the next answer.
+        """
+        self._credit(is_whole + self._is_doubted)
+        self._is_doubted = not is_whole
 
     def _credit(self, count: int) -> None:
-        """Take `count` frames out of the window: the device has answered them."""
+        """Take `count` frames out of the window."""
         for _ in range(min(count, len(self._in_flight))):
-            self._in_flight_bytes -= self._in_flight.popleft()[1]
+            self._is_doubted = False
+            self._in_flight_bytes -= self._in_flight.popleft().size
 
 
 def _echoes(frame: Frame, request: Request) -> bool:

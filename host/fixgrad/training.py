@@ -282,7 +282,9 @@ class _Trainer:
                 ):
                     self._count(progress)
                     yield Advanced(self._position, self._end, epoch + 1, self._tally)
-                state, _ = self._device.read_state(self._config)
+                state, position = self._device.read_state(self._config)
+                if position != self._position:
+                    raise SessionLostError("the device was loaded anew by repeated bytes")
                 complete = self._position == (epoch + 1) * size
                 if complete and self._monitored is not None:
                     evaluation = self._device.evaluate(self._monitored)
@@ -317,7 +319,8 @@ class _Trainer:
 
     def _next_stop(self, epoch_end: int) -> int:
         """Return where the next checkpoint is due: at the end of a step."""
-        last = min(self._position + self._spacing, epoch_end) - 1
+        due = max(self._checkpoint.position + self._spacing, self._position + 1)
+        last = min(due, epoch_end) - 1
         return self._schedule.step_start(self._schedule.step_of(last) + 1)
 
     def _narrow(self) -> None:

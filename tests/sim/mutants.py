@@ -34,8 +34,8 @@ class Mutant(NamedTuple):
 
 LINK, TRAINER = "firmware/core/link.c", "firmware/core/trainer.c"
 COBS, CRC = "firmware/core/cobs.c", "firmware/core/crc32.c"
-KERNELS, STATE = "firmware/core/kernels_plain.c", "firmware/core/mlp_state.c"
-STEP = "firmware/core/kernels_step.h"
+KERNELS, STEP = "firmware/core/kernels_plain.c", "firmware/core/kernels_step.h"
+STATE = "firmware/core/mlp_state.c"
 TRAIN, UPDATE = "firmware/core/mlp_train.c", "firmware/core/mlp_update.c"
 SESSION, FRAMING = "host/fixgrad/session.py", "host/fixgrad/framing.py"
 DEVICE, TRAINING = "host/fixgrad/device.py", "host/fixgrad/training.py"
@@ -82,7 +82,11 @@ MUTANTS = (
         "needs_run && t->run_id == 0",
         "needs_run && t->run_id == 0 && !has_model(t)",
     ),
-    Mutant(TRAINER, "read_region(t, region, pos, payload, count)", "read_region(t, region, 0, payload, count)"),
+    Mutant(
+        TRAINER,
+        "read_region(t, region, pos, payload, count);",
+        "read_region(t, region, 0, payload, count);",
+    ),
     # Framing on the device.
     Mutant(COBS, "    d->damaged = false;\n", ""),
     Mutant(COBS, "whole = !d->damaged && d->left == 0", "whole = !d->damaged"),
@@ -94,7 +98,7 @@ MUTANTS = (
     Mutant(STATE, "    m->size = 0;\n    m->collected = 0;\n", ""),
     Mutant(STATE, "(uint16_t)(k % 2 ? word >> 16 : word)", "(uint16_t)word"),
     Mutant(TRAIN, "    m->size = 0;\n    m->collected = 0;\n}", "    m->size = 0;\n}"),
-    Mutant(STEP, "fixed_floor(gradient + (int32_t)(r >> (32u - s)), s);\n", "fixed_floor(gradient + (int32_t)(r >> (33u - s)), s);\n"),
+    Mutant(STEP, "(int32_t)(r >> (32u - s)), s);\n", "(int32_t)(r >> (33u - s)), s);\n"),
     Mutant(
         KERNELS,
         "acc[j] = bias[first + j] + dot_u8(w, x, n);",
@@ -107,8 +111,8 @@ MUTANTS = (
     Mutant(SESSION, "pending.request.end > frame.pos:", "pending.request.pos >= frame.pos:"),
     Mutant(
         SESSION,
-        "        self._went_back = False\n        self._expiries = 0",
-        "        self._expiries = 0",
+        "        self._went_back = False\n        self._expiries = self._fruitless = 0",
+        "        self._expiries = self._fruitless = 0",
     ),
     Mutant(
         SESSION,
@@ -116,9 +120,22 @@ MUTANTS = (
         "        self._restart_pending = True",
     ),
     Mutant(SESSION, "self._in_flight_bytes + len(data) > self._window_bytes", "False"),
+    Mutant(SESSION, "self._credit(is_whole + self._is_doubted)", "self._credit(1)"),
+    Mutant(SESSION, "if sent.is_first and sent.pending in", "if sent.pending in"),
+    Mutant(
+        SESSION,
+        "            self._question_due = True\n",
+        "            self._in_flight.clear()\n            self._in_flight_bytes = 0\n"
+        "            self._go_back(now)\n",
+    ),
+    Mutant(
+        SESSION,
+        "            self._question = None\n            self._go_back(now)\n",
+        "            self._question = None\n",
+    ),
     Mutant(SESSION, "    return frame.pos == request.pos and (", "    return True or ("),
     Mutant(SESSION, "self._identity = self._identity % 255 + 1", "self._identity = self._identity"),
-    Mutant(SESSION, "        self._expiries += 1\n        self.stats", "        self.stats"),
+    Mutant(SESSION, "        self._expiries += 1\n", ""),
     Mutant(FRAMING, "!= zlib.crc32(frame[:end])", "!= zlib.crc32(frame[:end]) and end > 60"),
     Mutant(FRAMING, "        self._rest = rest[-RECEIVED_MAX:]", "        self._rest = b''"),
     Mutant(DEVICE, "        if self.info.boot_id != boot_id:", "        if False:"),
@@ -130,6 +147,8 @@ MUTANTS = (
     Mutant(TRAINING, "info.run_id != self._run_id or ", ""),
     Mutant(TRAINING, "info.next < self._checkpoint.position", "False"),
     Mutant(TRAINING, "        self._position = info.next\n", ""),
+    Mutant(TRAINING, "if position != self._position:", "if False:"),
+    Mutant(TRAINING, "min(self._spacing, reached // 2)", "self._spacing"),
 )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-/* SysTick as a counter of the core's clock, in images that profile. */
+/* SysTick as a counter of the core's clock, in images that profile; a chip without one replaces
+ * the function. */
 #include "port.h"
 
 #ifdef PROFILE
@@ -11,7 +12,7 @@
 #define CSR_ENABLE 1u
 #define CSR_CLKSOURCE 4u
 
-uint32_t port_ticks(void)
+__attribute__((weak)) uint32_t port_ticks(void)
 {
     if ((*cortexm_register(SYST_CSR) & CSR_ENABLE) == 0) {
         *cortexm_register(SYST_RVR) = PORT_TICKS_MASK;

@@ -15,6 +15,7 @@ _COMMANDS = {
     "validate": "fixgrad.cli.validate:validate",
     "gradcheck": "fixgrad.cli.gradcheck:gradcheck",
     "selftest": "fixgrad.cli.selftest:selftest",
+    "bench": "fixgrad.cli.bench:bench",
     "eval": "fixgrad.cli.trained:evaluate",
     "predict": "fixgrad.cli.trained:predict",
     "plan": "fixgrad.cli.plan:plan",

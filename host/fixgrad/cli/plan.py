@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from elftools.common.exceptions import ELFError
 
 from fixgrad.boards import BOARDS, Board
-from fixgrad.builds import project_dir
+from fixgrad.builds import flash_bytes
 from fixgrad.cli.options import PATH, json_option, spell_layers
 from fixgrad.cli.output import new_table, print_json, print_line, print_table
 from fixgrad.errors import DoesNotFitError
 from fixgrad.fitting import advice, largest_batch
-from fixgrad.images import read_image
 from fixgrad.model import ModelConfig
 from fixgrad.planner import Plan
 from fixgrad.planner import plan as lay_out
@@ -73,7 +71,7 @@ def plan(run_file: Path, names: tuple[str, ...], as_json: bool) -> None:
             board,
             layout.arena_bytes,
             largest_batch(config, board.arena_bytes, len(prepared.train)),
-            _image_bytes(board),
+            flash_bytes(board),
         )
         for board in (BOARDS[name] for name in names or BOARDS)
     ]
@@ -88,15 +86,6 @@ def plan(run_file: Path, names: tuple[str, ...], as_json: bool) -> None:
                 f"{run_file} needs {fit.needed:,} bytes, {fit.board.name} has "
                 f"{fit.board.arena_bytes:,} bytes for it; {advice(config, fit.board.arena_bytes)}"
             )
-
-
-def _image_bytes(board: Board) -> int | None:
-    """Return the flash that a board's image takes; None if it was not built yet."""
-    path = project_dir() / ".pio" / "build" / board.name / "firmware.elf"
-    try:
-        return read_image(path).flash_bytes
-    except (OSError, ELFError):
-        return None
 
 
 def _print(config: ModelConfig, layout: Plan, fits: list[_Fit]) -> None:

@@ -1,6 +1,7 @@
 """`qemu://BOARD`: a board's real image in QEMU, opened as a serial port.
 
 The image is built first if it is missing or older than its sources. Closing the port ends QEMU.
+`qemu://BOARD?profile` is the image that profiles, in an emulator whose clock counts instructions.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from fixgrad.emulators import Emulator
 from fixgrad.errors import PortError
 from fixgrad.urlhandlers.socket_serial import SocketSerial
 
+PROFILE = "profile"
+
 
 class Serial(SocketSerial):
     """Serial port to an emulated board."""
@@ -21,8 +24,9 @@ class Serial(SocketSerial):
     _emulator: Emulator | None = None
 
     def _connect(self) -> socket.socket:
-        board = board_of(str(self.port))
-        self._emulator = Emulator(board, build_image(board))
+        board, profile = board_of(str(self.port)), urlsplit(str(self.port)).query == PROFILE
+        image = build_image(board, profile=profile)
+        self._emulator = Emulator(board, image, counting=profile)
         return self._emulator.uart
 
     def _disconnect(self) -> None:

@@ -1,0 +1,53 @@
+/* The loops around the kernels that a vector extension shortens. Each gives the bits of the plain
+ * C beside its call, which is the definition and runs on every other core. */
+#ifndef VECTOR_H
+#define VECTOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels.h"
+
+#ifdef KERNELS_MVE
+#define VECTOR 1
+
+void vector_copy(void *to, const void *from, uint32_t bytes);
+
+/* row_i = RN(max(acc_i, 0), shift), 1 <= shift <= 31, kept to a byte. Returns the largest before
+ * that. */
+uint32_t vector_rectify(const int32_t *acc, uint32_t count, uint32_t shift, uint8_t *row);
+
+/* Pairs of sums, `step` words from one to the next: 0 where the byte of the row is 0. The row may
+ * be read up to a byte beyond. */
+void vector_clear(int32_t *at, uint32_t step, uint32_t pairs, const uint8_t *row);
+
+/* The largest magnitude of such pairs. */
+uint32_t vector_largest(const int32_t *at, uint32_t step, uint32_t pairs);
+
+/* RN(v, shift), 0 <= shift <= 31, of such pairs, saturated to 16 bits, in pairs `delta_step`
+ * halves apart. Returns the largest magnitude before that. */
+uint32_t vector_mantissas(const int32_t *at, uint32_t step, uint32_t pairs, uint32_t shift,
+                          int16_t *delta, uint32_t delta_step);
+
+/* Sum of the halves of `count` words, the first one and each second one after it. */
+int32_t vector_sum(const int16_t *halves, uint32_t count);
+
+/* RS(d * factor, exponent - ed, limit) of tiles, `step` halves apart, in place and turned; 0 in the
+ * lanes behind the first `lanes`. `scales`: ed and md of each lane as words, ed in the low half.
+ * Returns the sum over the lanes of the same of md. |d * factor| <= 2^30. */
+uint32_t vector_scale(int16_t *tile, uint32_t step, uint32_t tiles, const uint32_t *scales,
+                      uint32_t lanes, int32_t factor, int32_t exponent, int32_t limit);
+
+/* bias = clamp(bias - RS(sum, shift, limit), +-limit); sums are those of vector_sum() for the
+ * deltas of each output, `step` halves from a pair of outputs to the next. Returns how many values
+ * the clamp changed. */
+uint32_t vector_biases(int32_t *bias, uint32_t outputs, const int16_t *delta, uint32_t step,
+                       uint32_t count, int32_t shift, int32_t limit);
+
+/* exp2(-distance) of each logit to `top`, the largest: section 4. Returns the sum; `ex` may be
+ * NULL, or z. */
+uint32_t vector_exponentials(const int32_t *z, uint32_t outputs, int32_t top, int32_t exponent,
+                             int32_t *ex);
+#endif
+
+#endif
