@@ -1,7 +1,6 @@
 #include "speed.h"
 #include "activation.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "fixed.h"
@@ -9,6 +8,40 @@
 #include "norm.h"
 #include "protocol.h"
 #include "vector.h"
+
+static inline uint32_t rectified(int32_t z, uint32_t half, uint32_t shift)
+{
+    return ((uint32_t)(z & ~fixed_floor(z, 31)) + half) >> shift;
+}
+
+/* a = RN(max(z, 0), shift), 1 <= shift <= 31, where that fits a byte; returns all values or-ed.
+ * Section 3. RN(z, shift) = (z + 2^(shift-1)) >> shift for z >= 0.
+ * Range: z < 2^31 and 2^(shift-1) <= 2^30: the unsigned sum is below 2^32. */
+static __attribute__((noinline)) uint32_t rectify_small(const int32_t *acc, uint32_t count,
+                                                        uint32_t shift, uint8_t *row)
+{
+#ifdef VECTOR
+    return vector_rectify(acc, count, shift, row);
+#else
+    const uint32_t half = 1u << (shift - 1u);
+    const int32_t *end = acc + (count & ~1u);
+    uint32_t magnitudes = 0;
+    for (; acc != end; acc += 2, row += 2) {
+        const uint32_t even = rectified(acc[0], half, shift), odd = rectified(acc[1], half, shift);
+        magnitudes |= even | odd;
+        row[0] = (uint8_t)even;
+        row[1] = (uint8_t)odd;
+    }
+    if (count % 2u != 0) {
+        const uint32_t v = rectified(*acc, half, shift);
+        magnitudes |= v;
+        *row = (uint8_t)v;
+    }
+    return magnitudes;
+#endif
+}
+
+#include "size.h"
 
 uint8_t activation_format(uint8_t kind, uint8_t bits)
 {
@@ -49,42 +82,6 @@ static void rectify(const activation_t *activation, const int32_t *acc, uint32_t
     }
 }
 
-static inline uint32_t rectified(int32_t z, uint32_t half, uint32_t shift)
-{
-    return ((uint32_t)(z & ~fixed_floor(z, 31)) + half) >> shift;
-}
-
-/* The same for ReLU, bytes and shift 1 .. 31, for values that no clamp changes; tells whether
- * there were only such. RN(z, shift) = (z + 2^(shift-1)) >> shift for z >= 0.
- * Range: z < 2^31 and 2^(shift-1) <= 2^30: the unsigned sum is below 2^32. */
-static bool rectify_small(const activation_t *activation, const int32_t *acc, uint32_t count,
-                          uint32_t shift, uint8_t *row, activation_stats_t *stats)
-{
-#ifdef VECTOR
-    const uint32_t magnitudes = vector_rectify(acc, count, shift, row);
-#else
-    const uint32_t half = 1u << (shift - 1u);
-    const int32_t *end = acc + (count & ~1u);
-    uint32_t magnitudes = 0;
-    for (; acc != end; acc += 2, row += 2) {
-        const uint32_t even = rectified(acc[0], half, shift), odd = rectified(acc[1], half, shift);
-        magnitudes |= even | odd;
-        row[0] = (uint8_t)even;
-        row[1] = (uint8_t)odd;
-    }
-    if (count % 2u != 0) {
-        const uint32_t v = rectified(*acc, half, shift);
-        magnitudes |= v;
-        *row = (uint8_t)v;
-    }
-#endif
-    if (magnitudes >> activation->bits != 0) {
-        return false;
-    }
-    stats->magnitudes |= magnitudes;
-    return true;
-}
-
 /* q = RS(z, -11 - e, 32767) in Q11; a = clamp(RN(f(q), 15 - ab)). Section 3. */
 static void squash(const activation_t *activation, const int32_t *acc, uint32_t count,
                    int32_t acc_exponent, void *row)
@@ -119,8 +116,12 @@ void activation_forward(const activation_t *activation, const int32_t *acc, uint
     row = (uint8_t *)row + (activation->format == INPUT_U8 ? first : 2u * first);
     const int32_t shift = out_exponent - acc_exponent;
     if (activation->kind == ACTIVATION_RELU && activation->format == INPUT_U8 && shift >= 1 &&
-        shift <= 31 && rectify_small(activation, acc, count, (uint32_t)shift, row, stats)) {
-        return;
+        shift <= 31) {
+        const uint32_t magnitudes = rectify_small(acc, count, (uint32_t)shift, row);
+        if (magnitudes >> activation->bits == 0) {
+            stats->magnitudes |= magnitudes;
+            return;
+        }
     }
     if (activation->kind == ACTIVATION_SIGN) {
         take_sign(activation, acc, count, acc_exponent, row, gate + first);

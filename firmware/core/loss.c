@@ -111,6 +111,8 @@ static uint32_t softmax(const int32_t *z, uint32_t outputs, int32_t exponent, ui
     return wanted_q10 + functions_log2_q10(sum) - 16u * 1024u;
 }
 
+#include "size.h"
+
 /* q^2 with q = RS(v, s, 2047): the share of one output in the reported loss, below 2^22. */
 static uint32_t square(int32_t v, int32_t s)
 {
