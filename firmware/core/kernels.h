@@ -15,9 +15,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Which file implements them. KERNELS_DEFINITION forces plain C on any target. */
+/* Which file implements them. KERNELS_DEFINITION forces plain C on any target; KERNELS_HOST, which
+ * a build for a computer may define as the bytes of the widest vectors, takes those it has. */
 #if defined(KERNELS_DEFINITION) || !defined(__thumb__)
+#ifndef KERNELS_HOST
 #define KERNELS_PLAIN 1
+#endif
 #elif defined(__ARM_FEATURE_MVE)
 #define KERNELS_MVE 1
 #elif defined(__ARM_FEATURE_DSP)
