@@ -20,9 +20,6 @@ static inline uint32_t rectified(int32_t z, uint32_t half, uint32_t shift)
 static __attribute__((noinline)) uint32_t rectify_small(const int32_t *acc, uint32_t count,
                                                         uint32_t shift, uint8_t *row)
 {
-#ifdef VECTOR
-    return vector_rectify(acc, count, shift, row);
-#else
     const uint32_t half = 1u << (shift - 1u);
     const int32_t *end = acc + (count & ~1u);
     uint32_t magnitudes = 0;
@@ -38,7 +35,6 @@ static __attribute__((noinline)) uint32_t rectify_small(const int32_t *acc, uint
         *row = (uint8_t)v;
     }
     return magnitudes;
-#endif
 }
 
 #include "size.h"

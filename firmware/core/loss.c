@@ -12,9 +12,16 @@
 static uint32_t largest(const int32_t *z, uint32_t outputs)
 {
     uint32_t best = 0;
+#ifdef VECTOR
+    const int32_t top = vector_top(z, outputs);
+    while (z[best] != top) {
+        best++;
+    }
+#else
     for (uint32_t k = 1; k < outputs; k++) {
         best = z[k] > z[best] ? k : best;
     }
+#endif
     return best;
 }
 

@@ -71,7 +71,8 @@ uint32_t mlp_scale_deltas(const mlp_t *m, uint32_t l, uint16_t count, int32_t ex
     const int32_t limit = (1 << m->update_bits) - 1;
     uint32_t bound = 0;
     for (uint32_t quad = 0; quad < kernels_quads(count); quad++) {
-        delta_scale_t scales[KERNELS_LANES] = {{0, 1, true}, {0, 1, true}, {0, 1, true}, {0, 1, true}};
+        delta_scale_t scales[KERNELS_LANES] = {
+            {0, 1, true}, {0, 1, true}, {0, 1, true}, {0, 1, true}};
         for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
             const uint32_t b = quad * KERNELS_LANES + lane;
             if (b < count) {

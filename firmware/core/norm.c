@@ -18,19 +18,6 @@ uint32_t norm_largest_gated(norm_vector_t v, uint32_t pairs, const uint8_t *gate
     return norm_largest(v, pairs);
 }
 
-uint32_t norm_store(int16_t *out, uint32_t step, norm_vector_t v, uint32_t pairs, uint32_t code,
-                    int32_t shift, int32_t bits)
-{
-    const uint32_t limit = (1u << bits) - 1u;
-    const uint32_t largest = vector_mantissas(v.at, v.step, pairs, (uint32_t)shift, out, step);
-    (void)code;
-    for (; largest > limit && pairs > 0; pairs--, out += step) {
-        out[0] = (int16_t)fixed_clamp(out[0], -(int32_t)limit, (int32_t)limit);
-        out[1] = (int16_t)fixed_clamp(out[1], -(int32_t)limit, (int32_t)limit);
-    }
-    return largest > limit ? limit : largest;
-}
-
 #else
 
 static inline uint32_t larger(uint32_t a, uint32_t b)

@@ -52,7 +52,8 @@ static inline int32_t norm_mantissa(int32_t v, int32_t shift, int32_t bits)
 }
 
 /* Mantissas of `pairs` pairs, a pair every `step` elements from `out` on: each pair is read before
- * its place is written. `code`: the largest; `shift`: from norm_shift(). Returns max|m|. */
+ * its place is written. `code`: the largest; `shift`: from norm_shift(). Returns max|m|.
+ * Not where vector.h does it. */
 uint32_t norm_store(int16_t *out, uint32_t step, norm_vector_t v, uint32_t pairs, uint32_t code,
                     int32_t shift, int32_t bits);
 
