@@ -2,6 +2,7 @@
 #include "bytes.h"
 #include "mlp_internal.h"
 #include "profile.h"
+#include "vector.h"
 
 #include <string.h>
 
@@ -149,6 +150,9 @@ static uint32_t digest_segment(const segment_t *segment, uint32_t digest)
         return digest;
     }
     const int16_t *values = segment->data;
+#ifdef VECTOR
+    return vector_digest(values, segment->count, 0x9E3779B1u, digest);
+#else
     for (uint32_t j = 0; j < segment->layer->outputs && segment->count > 0; j++) {
         for (uint32_t i = 0; i < segment->layer->inputs; i++) {
             const int32_t value = values[kernels_index(segment->layer, j, i)];
@@ -156,6 +160,7 @@ static uint32_t digest_segment(const segment_t *segment, uint32_t digest)
         }
     }
     return digest;
+#endif
 }
 
 uint32_t mlp_digest(mlp_t *m)
