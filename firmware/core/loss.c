@@ -12,15 +12,22 @@
 static uint32_t largest(const int32_t *z, uint32_t outputs)
 {
     uint32_t best = 0;
+#ifdef VECTOR
+    const int32_t top = vector_top(z, outputs);
+    while (z[best] != top) {
+        best++;
+    }
+#else
     for (uint32_t k = 1; k < outputs; k++) {
         best = z[k] > z[best] ? k : best;
     }
+#endif
     return best;
 }
 
 /* u = (t * 23637) >> 14, t = distance to the largest logit in Q10: the same distance in powers of
  * two. Range: t <= 32767, so the product is below 2^30. */
-static uint32_t distance_q10(uint32_t distance, int32_t exponent)
+static inline uint32_t distance_q10(uint32_t distance, int32_t exponent)
 {
     const int32_t s = -10 - exponent;
     uint32_t t = 0;
@@ -54,6 +61,42 @@ static uint32_t exponentials(const int32_t *z, uint32_t outputs, int32_t top, in
 #endif
 }
 
+#if defined(__arm__) && !defined(__ARM_FEATURE_IDIV)
+
+/* 2^31 / sum. */
+static uint32_t reciprocal(uint32_t sum)
+{
+    return 0x80000000u / sum;
+}
+
+/* ((ex << 15) + (sum >> 1)) / sum without a division: `inverse` is less than 1 too small and
+ * ex < 2^16, so (ex * inverse) >> 16 is less than 2 below ex * 2^15 / sum, and less than 2.5 below
+ * the quotient. Range: inverse <= 2^31 / 65535 < 2^16; the rest is below 3 * 2^22. */
+static uint32_t probability(uint32_t ex, uint32_t sum, uint32_t inverse)
+{
+    uint32_t p = (ex * inverse) >> 16;
+    uint32_t rest = (ex << 15) + (sum >> 1) - p * sum;
+    for (; rest >= sum; rest -= sum) {
+        p++;
+    }
+    return p;
+}
+
+#else
+
+static uint32_t reciprocal(uint32_t sum)
+{
+    return sum;
+}
+
+static uint32_t probability(uint32_t ex, uint32_t sum, uint32_t inverse)
+{
+    (void)inverse;
+    return ((ex << 15) + (sum >> 1)) / sum;
+}
+
+#endif
+
 /* p_k = ex_k / sum(ex) in Q15, error = p_k - [k = y]; loss = -log2(p_y) in Q10.
  * Range: the largest logit has ex = 65535, so 65535 <= sum <= 64 * 65535 and ex << 15 plus half
  * the sum stays below 2^32; log2(sum) >= 16 * 1024. */
@@ -62,18 +105,20 @@ static uint32_t softmax(const int32_t *z, uint32_t outputs, int32_t exponent, ui
 {
     const uint32_t best = largest(z, outputs);
     const int32_t top = z[best];
-    const uint32_t wanted_q10 =
-        distance_q10((uint32_t)top - (uint32_t)z[wanted], exponent);
+    const uint32_t wanted_q10 = distance_q10((uint32_t)top - (uint32_t)z[wanted], exponent);
     const uint32_t sum = exponentials(z, outputs, top, exponent, error);
     if (error != NULL) {
+        const uint32_t inverse = reciprocal(sum);
         for (uint32_t k = 0; k < outputs; k++) {
-            error[k] = (int32_t)((((uint32_t)error[k] << 15) + (sum >> 1)) / sum);
+            error[k] = (int32_t)probability((uint32_t)error[k], sum, inverse);
         }
         error[wanted] -= 32768;
     }
     *correct = best == wanted;
     return wanted_q10 + functions_log2_q10(sum) - 16u * 1024u;
 }
+
+#include "size.h"
 
 /* q^2 with q = RS(v, s, 2047): the share of one output in the reported loss, below 2^22. */
 static uint32_t square(int32_t v, int32_t s)

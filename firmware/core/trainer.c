@@ -275,7 +275,8 @@ static int begin_batch(trainer_t *t, const uint8_t *header, uint16_t size)
     return status;
 }
 
-static int apply_sample(trainer_t *t, const uint8_t *sample)
+/* Inlined: its frame would weigh on the stack of a step. */
+static inline __attribute__((always_inline)) int apply_sample(trainer_t *t, const uint8_t *sample)
 {
     const int status = mlp_dataset_put(&t->mlp, t->dataset, sample);
     if (status == STATUS_OK) {

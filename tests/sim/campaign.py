@@ -231,7 +231,8 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
         if status.applied != EPOCHS * SAMPLES:
             raise ViolationError("samples were applied again without any fault")
     totals.add(
-        seeds=1, cached_seeds=delivery.cached, applied=status.applied, resets=line.resets, overflow=line.overflow,
+        seeds=1, cached_seeds=delivery.cached, applied=status.applied, resets=line.resets,
+        overflow=line.overflow,
         **{f"{kind}s": count for kind, count in line.forward.counts.items()},
     )  # fmt: skip
     totals.add(**{f"{kind}s": count for kind, count in line.backward.counts.items()})
