@@ -4,6 +4,7 @@ from pathlib import Path
 
 Import("env")
 
+LINK_TIME = ["-flto", "-fno-ipa-cp"]
 board = env.BoardConfig()
 ports = Path(env.subst("$PROJECT_DIR"), "firmware", "ports")
 env.Append(
@@ -11,7 +12,8 @@ env.Append(
         ("PORT_BOARD", env.StringifyMacro(env["BOARD"])),
         ("PORT_CORE", env.StringifyMacro(board.get("build.cpu"))),
     ],
-    LINKFLAGS=["-nostartfiles"],
+    CCFLAGS=LINK_TIME,
+    LINKFLAGS=["-nostartfiles", *LINK_TIME],
     LIBPATH=[str(ports / "cortexm")],
 )
 env.Depends(
