@@ -30,7 +30,9 @@ VECTOR_FLAGS = {"cortex-m55": ("-mfloat-abi=softfp",)}
 """The compiler passes vectors in registers only where it may use the floating-point ones."""
 LINK_PARTS = ("link.c", "reply.c", "trainer.c", "cobs.c", "crc32.c", "profile.c")
 """Files of the core that no image needs without a link."""
-_OWN_PARTS = (SOURCES / "runtime.c", SOURCES / "job.c")
+MEMORY = ROOT / "firmware" / "ports" / "cortexm" / "memory.c"
+"""memcpy and the like, as boards' images have them."""
+_OWN_PARTS = (SOURCES / "runtime.c", SOURCES / "job.c", MEMORY)
 TIMEOUT_S = 600
 
 
@@ -174,7 +176,11 @@ def _linker_script(machine: Machine) -> str:
 
 
 def run(
-    machine: Machine, image: Path, jobs: Iterable[bytes], shift: int = 0
+    machine: Machine,
+    image: Path,
+    jobs: Iterable[bytes],
+    shift: int = 0,
+    options: Sequence[str] = (),
 ) -> list[list[str]]:
     """Return the words of every line that an image prints.
 
@@ -183,6 +189,7 @@ def run(
         image: its ELF file.
         jobs: loaded one behind the other.
         shift: an instruction takes 2**shift ns.
+        options: more of QEMU's.
 
     Raises:
         RuntimeError: the image faulted or refused a job.
@@ -194,7 +201,7 @@ def run(
             [
                 "qemu-system-arm", "-M", machine.qemu, "-kernel", str(image),
                 "-nodefaults", "-display", "none", "-icount", f"shift={shift}",
-                "-semihosting-config", "enable=on,target=native",
+                *options, "-semihosting-config", "enable=on,target=native",
                 "-device", f"loader,file={blob.name},addr={machine.jobs:#x},force-raw=on",
             ],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S,

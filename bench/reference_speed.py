@@ -1,9 +1,10 @@
-"""Steps a second of the bit-exact reference, beside a plain float64 step in NumPy.
+"""Steps a second of the bit-exact reference and of the C core, beside a float64 step in NumPy.
 
     python -m bench.reference_speed
 
-784-100-50-10, ReLU, softmax cross-entropy, batch 16, synthetic samples. Reference and float model
-take turns; the median round counts.
+784-100-50-10, ReLU, softmax cross-entropy, batch 16, synthetic samples. All take turns; the median
+round counts, and is also given as a multiple of the float64 step. The C core is compiled as the
+simulated board's, with its kernels and with plain C.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from fixgrad.model import ModelConfig
 from fixgrad.protocol import Activation, InputFormat, Loss
 from fixgrad.quantize import initial_state, initial_weights, learning_rate_pair
 from fixgrad.reference import Reference
+from fixgrad.stream import Samples
+
+from bench.accuracy.core import DEFINITION, FAST, Core
 
 LAYERS = (784, 100, 50, 10)
 BATCH = 16
@@ -62,6 +66,14 @@ def main() -> None:
     targets = generator.integers(0, LAYERS[-1], (STEPS, BATCH))
     pair = learning_rate_pair(LEARNING_RATE, BATCH)
 
+    samples = Samples(features.reshape(-1, LAYERS[0]), targets.reshape(-1).astype(np.int32))
+    wire = samples.wire(config).reshape(STEPS, BATCH, -1)
+    state = initial_state(config, weights, SEED, input_exponent=-8)
+    cores = {name: Core(config, state, name) for name in (FAST, DEFINITION)}
+
+    def core_step(name: str) -> Callable[[int], None]:
+        return lambda index: cores[name].epoch(wire[index], [pair])
+
     def integer_step(index: int) -> None:
         reference.step(features[index], targets[index], *pair)
 
@@ -75,6 +87,8 @@ def main() -> None:
     rows = {
         "reference step": integer_step,
         "reference step and digest": integer_step_and_digest,
+        "C step, plain": core_step(DEFINITION),
+        "C step, simulated board": core_step(FAST),
         "float64 step": float_step,
     }
     times: dict[str, list[float]] = {name: [] for name in rows}
@@ -82,8 +96,10 @@ def main() -> None:
         for name, step in rows.items():
             times[name].append(seconds(step))
     print(f"{'-'.join(map(str, LAYERS))}, batch {BATCH}, median of {ROUNDS} x {STEPS} steps")
+    yardstick = statistics.median(times["float64 step"])
     for name, rounds in times.items():
-        print(f"{name:<26} {STEPS / statistics.median(rounds):8.0f} steps/s")
+        each = statistics.median(rounds)
+        print(f"{name:<26} {STEPS / each:8.0f} steps/s {yardstick / each:8.2f}")
 
 
 if __name__ == "__main__":

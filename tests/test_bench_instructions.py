@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.instructions import results, tables, textbook
+from bench.instructions import classes, results, tables, textbook
 from bench.instructions.measuring import Row, measure
 from bench.instructions.nets import NETS
 from bench.machines import COMPILER, MACHINES
@@ -53,6 +53,29 @@ def test_macs_are_those_of_the_definition() -> None:
     # forward 64*32 + 32*10, backward 32*10, gradient 64*32 + 32*10
     assert NETS["N1"].macs == 16 * 5056
     assert NETS["N2"].macs == 16 * 173300
+
+
+def test_classes_add_up_to_the_step() -> None:
+    net = NETS["N1-batch1"]
+    counts = classes.count("m55", net)
+    # The plugin counts the function that reads the counter, too.
+    total = sum(counter.total() for counter in counts.values())
+    assert total == pytest.approx(measure("m55", net)["instructions"], abs=20)
+    assert sum(counter["multiply"] for counter in counts.values()) > net.macs / 8
+
+
+@pytest.mark.parametrize(
+    ("mnemonic", "name"),
+    [
+        ("ldrsh.w", "load"), ("pop", "load"), ("vldrw.u32", "load"), ("ldmia", "load"),
+        ("stmdb", "store"), ("vstrh.16", "store"), ("muls", "multiply"), ("smladeq", "multiply"),
+        ("smull", "multiply"), ("vmlava.s16", "multiply"), ("ssat16", "saturate"),
+        ("lsls", "shift"), ("bls.n", "branch"), ("bl", "branch"), ("blt.w", "branch"),
+        ("le", "branch"), ("bics", "other"), ("bfi", "other"), ("lea", "other"), ("adds", "other"),
+    ],
+)  # fmt: skip
+def test_class_of_an_instruction(mnemonic: str, name: str) -> None:
+    assert classes.class_of(mnemonic) == name
 
 
 @pytest.mark.parametrize("kind", textbook.KINDS)

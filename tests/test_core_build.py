@@ -38,11 +38,11 @@ def _job(config: ModelConfig, state: State, batches: Iterable[Batch | RandomBatc
     return b"".join([*(n.to_bytes(4, "little") for n in sizes), *parts, *steps])
 
 
-def _replay(compiler: str, jobs: bytes) -> list[int]:
+def _replay(compiler: str, jobs: bytes, kernels: str = "KERNELS_DEFINITION") -> list[int]:
     """Return the digest after every step of every job."""
     if not has_compiler(compiler):
         pytest.skip(f"{compiler} is not installed")
-    program = build("replay", "replay.c", compiler, SANITIZERS)
+    program = build("replay", "replay.c", compiler, (*SANITIZERS, f"-D{kernels}"))
     done = subprocess.run([program], input=jobs, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()[-3000:]
     return [int(line.split()[0]) for line in done.stdout.splitlines()]
@@ -56,8 +56,16 @@ def test_vectors_are_clean_under_sanitizers(compiler: str) -> None:
     assert _replay(compiler, b"".join(jobs)) == expected
 
 
-@pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_random_extreme_states_are_clean_under_sanitizers(compiler: str) -> None:
+@pytest.mark.parametrize(
+    ("compiler", "kernels"),
+    [
+        ("gcc", "KERNELS_DEFINITION"),
+        ("clang", "KERNELS_DEFINITION"),
+        ("gcc", "KERNELS_HOST=32"),
+        ("clang", "KERNELS_HOST=0"),
+    ],
+)
+def test_random_extreme_states_are_clean_under_sanitizers(compiler: str, kernels: str) -> None:
     cases = [random_case(1_000_000 + index) for index in range(RANDOM_CASES)]
     jobs = [_job(case.config, case.state, case.batches) for case in cases]
     expected = []
@@ -67,7 +75,7 @@ def test_random_extreme_states_are_clean_under_sanitizers(compiler: str) -> None
         for batch in case.batches:
             core.step(batch.features, batch.targets, batch.lr_mantissa, batch.lr_exponent)
             expected.append(core.digest())
-    assert _replay(compiler, b"".join(jobs)) == expected
+    assert _replay(compiler, b"".join(jobs), kernels) == expected
 
 
 def _compile_for_arm(core: str, folder: Path) -> list[Path]:

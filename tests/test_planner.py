@@ -85,7 +85,7 @@ def test_the_parts_sum_up_to_the_arena() -> None:
     assert planned.activations == 3 * 3
     assert planned.deltas == 4 * 2 * (4 + 2)  # groups of four samples by two units
     assert planned.scales == 3 * 4 * 2
-    assert planned.scratch == 160  # 16 * 4 + 96: packed inputs and a record
+    assert planned.scratch == 192  # 16 * 4 + 128: packed inputs and a record
     assert planned.words == 4 * (2 + 2 + 1 + 2)
     assert planned.targets == planned.velocities == planned.bias_velocities == 0
     assert planned.arena_bytes == sum(planned.parts().values())

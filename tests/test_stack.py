@@ -1,6 +1,7 @@
 """How deep the stack grows on each board, read from what its paint has left."""
 
 import numpy as np
+from ceilings import CEILINGS
 from fixgrad.boards import BOARDS
 from fixgrad.builds import build_image
 from fixgrad.device import Device
@@ -17,8 +18,6 @@ PAINT = 0xA5A5A5A5
 # An exception pushes 8 words and one of padding; its handler keeps a return address. Where the core
 # has floating-point or vector registers in use, 18 words more.
 INTERRUPT_BYTES = {name: 112 if name == "mps3_an547" else 40 for name in BOARDS}
-# Samples of a batch of 64-32-10 that a board must have room for.
-BATCH = {name: 8 if name == "disco_f100rb" else 16 for name in BOARDS}
 
 
 def digits(batch: int) -> ModelConfig:
@@ -36,17 +35,22 @@ def digits(batch: int) -> ModelConfig:
     ).with_budgets()
 
 
-def unused_stack(port: Serial, name: str) -> int:
-    """Return the bytes of the stack that were never written."""
+def stack_used(port: Serial, name: str) -> int:
+    """Return the bytes of the stack that were ever written."""
     image = read_image(build_image(BOARDS[name]))
     assert port._emulator is not None
     memory = port._emulator.memory(image.symbols["stack_start"], image.stack_bytes)
     written = np.flatnonzero(np.frombuffer(memory, "<u4") != PAINT)
-    return int(written[0]) * 4
+    return image.stack_bytes - int(written[0]) * 4
 
 
-def test_every_request_leaves_room_for_an_interrupt(board_name: str) -> None:
-    config = digits(BATCH[board_name])
+def test_reserved_stack_has_room_for_its_ceiling_and_an_interrupt(board_name: str) -> None:
+    needed = CEILINGS[board_name].stack + INTERRUPT_BYTES[board_name]
+    assert needed <= BOARDS[board_name].stack_bytes
+
+
+def test_no_request_exceeds_the_ceiling(board_name: str) -> None:
+    config = digits(CEILINGS[board_name].batch)
     random = np.random.default_rng(1)
     features = random.integers(0, 17, (64, 64), dtype=np.uint8)
     classes = random.integers(0, 10, (64, 1), dtype=np.uint8)
@@ -63,13 +67,13 @@ def test_every_request_leaves_room_for_an_interrupt(board_name: str) -> None:
         stream = SampleStream(schedule, wire)
         steps = [p.step for i in range(16) for p in device.train(stream, i, i + 1)]
         assert steps[-1] == 16 // config.batch
-        assert unused_stack(port, board_name) >= INTERRUPT_BYTES[board_name]
+        assert stack_used(port, board_name) <= CEILINGS[board_name].stack
 
 
-def test_every_option_leaves_room_for_an_interrupt(board_name: str) -> None:
+def test_no_option_exceeds_the_ceiling(board_name: str) -> None:
     small = {"growing_exponent_momentum_widen", "odd_shapes_five_layers", "xor_sigmoid"}
     paths = [path for path in packaged_vectors() if path.stem in small]
     with Serial(f"qemu://{board_name}", timeout=0.02) as port:
         results = list(selftest(Device(port, board_name), paths))
         assert [r.outcome for r in results] == [Outcome.PASSED] * len(small)
-        assert unused_stack(port, board_name) >= INTERRUPT_BYTES[board_name]
+        assert stack_used(port, board_name) <= CEILINGS[board_name].stack

@@ -17,6 +17,8 @@ RUNNER = Path(__file__).with_name("core_runner.c")
 SOURCES = (
     "mlp_*.c", "kernels_*.c", "activation.c", "loss.c", "functions.c", "tables.c",
 )  # fmt: skip
+FAST = "KERNELS_HOST=32"
+DEFINITION = "KERNELS_DEFINITION"
 
 
 def inputs() -> tuple[Path, ...]:
@@ -25,9 +27,9 @@ def inputs() -> tuple[Path, ...]:
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
+def _library(kernels: str) -> ctypes.CDLL:
     files = (RUNNER, *(path for name in SOURCES for path in sorted(CORE.glob(name))))
-    core = ctypes.CDLL(str(build("core", files, inputs())))
+    core = ctypes.CDLL(str(build("core", files, inputs(), (f"-D{kernels}",))))
     core.core_runner_model_bytes.restype = ctypes.c_size_t
     core.mlp_digest.restype = ctypes.c_uint32
     core.mlp_predictions.restype = ctypes.c_uint32
@@ -37,9 +39,15 @@ def _library() -> ctypes.CDLL:
 class Core:
     """One model of the C core in an arena of its own."""
 
-    def __init__(self, config: ModelConfig, state: State) -> None:
-        """Configure the model, load the state and start."""
-        self._core = _library()
+    def __init__(self, config: ModelConfig, state: State, kernels: str = FAST) -> None:
+        """Configure the model, load the state and start.
+
+        Args:
+            config: the model.
+            state: its initial state.
+            kernels: `FAST`, those of the simulated board, or `DEFINITION`, plain C: the same bits.
+        """
+        self._core = _library(kernels)
         self._config = config
         self._model = ctypes.create_string_buffer(self._core.core_runner_model_bytes())
         blob, words = config.encode(), state.encode()

@@ -18,20 +18,23 @@ FLAGS = ("-std=c11", "-O3", "-shared", "-fPIC")
 NATIVE = "-march=native"
 
 
-def build(name: str, files: tuple[Path, ...], inputs: tuple[Path, ...]) -> Path:
+def build(
+    name: str, files: tuple[Path, ...], inputs: tuple[Path, ...], flags: tuple[str, ...] = ()
+) -> Path:
     """Compile a shared library, unless it is there already.
 
     Args:
         name: of the library.
         files: C files to compile.
         inputs: every file that the result depends on.
+        flags: for the compiler, beside those of every library.
 
     Returns:
         The library, in build/bench/.
     """
     compiler = os.environ.get("CC", "cc")
     native = (NATIVE,) if _accepts(compiler, NATIVE) else ()
-    command = [compiler, *FLAGS, *native, f"-I{CORE}", *map(str, files), "-lm"]
+    command = [compiler, *FLAGS, *native, *flags, f"-I{CORE}", *map(str, files), "-lm"]
     target = ROOT / "build" / "bench" / f"{name}-{fingerprint(inputs, *command)}.so"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)

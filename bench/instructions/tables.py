@@ -31,9 +31,22 @@ def tables(rows: Sequence[Row]) -> list[Table]:
     return [_goals(rows), _phases(rows), _textbooks(rows), _memory(rows)]
 
 
+def in_columns(title: str, heads: list[str], cells: list[list[str]]) -> str:
+    """Return a table in columns, numbers to the right of the first."""
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if index else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in (heads, *cells)
+    ]
+    return "\n".join([title, *lines])
+
+
 def text(rows: Sequence[Row]) -> str:
     """Return the tables in columns."""
-    return "\n\n".join(_in_columns(*table) for table in tables(rows))
+    return "\n\n".join(in_columns(*table) for table in tables(rows))
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -115,15 +128,3 @@ def _memory(rows: Iterable[Row]) -> Table:
 
 def _name(row: Row) -> str:
     return f"{row['core']} {row['net']}"
-
-
-def _in_columns(title: str, heads: list[str], cells: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if index else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in (heads, *cells)
-    ]
-    return "\n".join([title, *lines])

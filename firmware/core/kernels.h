@@ -14,9 +14,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Which file implements them. KERNELS_DEFINITION forces plain C on any target. */
+/* Which file implements them. KERNELS_DEFINITION forces plain C on any target; KERNELS_HOST, which
+ * a build for a computer may define as the bytes of the widest vectors, takes those it has. */
 #if defined(KERNELS_DEFINITION) || !defined(__thumb__)
+#ifndef KERNELS_HOST
 #define KERNELS_PLAIN 1
+#endif
 #elif defined(__ARM_FEATURE_MVE)
 #define KERNELS_MVE 1
 #elif defined(__ARM_FEATURE_DSP)
@@ -129,7 +132,7 @@ typedef struct {
                                may be rearranged */
     int16_t *velocity;      /* like the weights; NULL without momentum */
     void *work;             /* for packed rows */
-    uint32_t work_bytes;    /* 16 bytes a sample, the batch filled up to quads, and 96 */
+    uint32_t work_bytes;    /* 16 bytes a sample, the batch filled up to quads, and 128 */
     uint32_t quads;         /* tiles from one pair of outputs to the next */
     uint32_t gradient_max;  /* bound of |G|, at most 2^30 */
     uint16_t count;         /* samples of the batch */

@@ -324,14 +324,13 @@ _Static_assert(INPUT_U8 == 0 && INPUT_I8 == 1 && INPUT_I16 == 2, "mla_gather tel
 void mla_gather(const void *const *from, uint32_t first, uint32_t step, uint32_t format,
                 int32_t *out, uint32_t end);
 
-/* Not inlined: the jump is a loop. */
-static __attribute__((noinline)) random_jump_t jump_over(uint32_t draws)
+static __attribute__((noinline)) uint32_t ahead(uint32_t state, uint32_t draws)
 {
-    return random_jump(draws);
+    return random_ahead(state, draws);
 }
 
 /* Code to skip so that `terms` are left, a multiple of a turn at once; at least one is not. */
-static uint32_t skipped(uint32_t terms)
+static __attribute__((noinline)) uint32_t skipped(uint32_t terms)
 {
     return BYTES_A_TERM * (terms == 0 ? TERMS_A_TURN : (0u - terms) % TERMS_A_TURN) + THUMB;
 }
@@ -369,33 +368,37 @@ static __attribute__((noinline)) void forward_single(const mla_forward_t *block,
     }
 }
 
+/* The record lies in front of the rows. */
 void kernels_forward(const kernels_layer_t *layer, const kernels_forward_t *forward,
                      uint32_t first, uint32_t count, int32_t *acc, uint32_t stride)
 {
     const uint32_t all = layer->inputs, width = element_bytes(layer);
-    const uint32_t room = forward->work_bytes / (4u * WORDS_A_TERM);
-    mla_forward_t block = {
-        .from = forward->bias + first, .to_stride = 4u * stride, .x = forward->work};
+    const uint32_t room = (forward->work_bytes - sizeof(mla_forward_t)) / (4u * WORDS_A_TERM);
+    mla_forward_t *block = forward->work;
+    int32_t *x = (int32_t *)(void *)(block + 1);
+    block->from = forward->bias + first;
+    block->from_stride = 0;
+    block->to_stride = 4u * stride;
+    block->x = x;
     for (uint32_t i = 0; i < all; i += room) {
         const uint32_t inputs = all - i < room ? all - i : room;
         if (first == 0 || room < all) {
-            mla_gather(forward->row, i * width, width, layer->format, forward->work,
-                       (i + inputs) * width);
+            mla_gather(forward->row, i * width, width, layer->format, x, (i + inputs) * width);
         }
-        block.x_end = block.x + WORDS_A_TERM * inputs;
-        block.entry = skipped(inputs);
-        block.to = acc;
-        block.w = layer->weights + first * all + 2u * i;
-        block.w_end = block.w + (count & ~1u) * all;
-        block.w_gap = 4u * (all - inputs);
+        block->x_end = x + WORDS_A_TERM * inputs;
+        block->entry = skipped(inputs);
+        block->to = acc;
+        block->w = layer->weights + first * all + 2u * i;
+        block->w_end = block->w + (count & ~1u) * all;
+        block->w_gap = 4u * (all - inputs);
         if (count > 1u) {
-            mla_forward(&block);
+            mla_forward(block);
         }
         if (count % 2u != 0) {
-            forward_single(&block, block.w_end - i);
+            forward_single(block, block->w_end - i);
         }
-        block.from = acc;
-        block.from_stride = block.to_stride;
+        block->from = acc;
+        block->from_stride = block->to_stride;
     }
 }
 
@@ -411,28 +414,30 @@ typedef struct {
 
 void mla_backward(const mla_backward_t *block);
 
-/* e_i of what no block covers: output j, from column `first` on. */
+/* e_i += w * d of the last of an odd number of outputs. */
 static __attribute__((noinline)) void backward_single(const kernels_layer_t *layer,
-                                                      const kernels_backward_t *backward,
-                                                      uint32_t j, uint32_t first)
+                                                      const kernels_backward_t *backward)
 {
-    for (uint32_t lane = 0; lane < backward->lanes; lane++) {
-        const int32_t d = backward->delta[kernels_delta_index(backward->quads, lane, j)];
-        int32_t *sums = (lane < 2u ? backward->low : backward->high) + 2u * (lane % 2u);
-        const uint32_t step = lane < 2u ? 4u * backward->quads : 4u;
-        for (uint32_t i = first; i < layer->inputs; i++) {
-            int32_t *sum = sums + i / 2u * step + i % 2u;
-            const int32_t product = layer->weights[kernels_index(layer, j, i)] * d;
+    const uint32_t inputs = layer->inputs, j = layer->outputs - 1u;
+    const int16_t *delta = backward->delta + kernels_delta_index(backward->quads, 0, j);
+    for (uint32_t lane = 0; lane < KERNELS_LANES; lane++, delta += 2) {
+        int32_t *sum = (lane < 2u ? backward->low : backward->high) + 2u * (lane % 2u);
+        const uint32_t step = lane < 2u ? 4u * backward->quads - 1u : 3u;
+        const int16_t *w = layer->weights + j * inputs;
+        for (uint32_t i = 0; i < inputs; i++) {
+            const int32_t product = *w++ * *delta;
             *sum = j == 0 ? product : *sum + product;
+            sum += i % 2u == 0 ? 1u : step;
         }
     }
 }
 
+/* The last of an odd number of inputs has a partner: what stands behind its weights, as far as
+ * behind the biases, makes sums that nobody reads. */
 void kernels_backward(const kernels_layer_t *layer, const kernels_backward_t *backward)
 {
     const uint32_t outputs = layer->outputs & ~1u;
-    const uint32_t columns = outputs == 0 ? 0 : layer->inputs & ~1u;
-    if (columns > 0) {
+    if (outputs > 0) {
         const mla_backward_t block = {
             .tile_bytes = 16u * backward->quads,
             .w_bytes = 4u * layer->inputs,
@@ -441,12 +446,12 @@ void kernels_backward(const kernels_layer_t *layer, const kernels_backward_t *ba
             .w = layer->weights,
             .low = backward->low,
             .high = backward->high,
-            .w_end = layer->weights + 2u * columns,
+            .w_end = layer->weights + 2u * ((layer->inputs + 1u) & ~1u),
         };
         mla_backward(&block);
     }
-    for (uint32_t j = columns < layer->inputs ? 0 : outputs; j < layer->outputs; j++) {
-        backward_single(layer, backward, j, j < outputs ? columns : 0);
+    if (layer->outputs % 2u != 0) {
+        backward_single(layer, backward);
     }
 }
 
@@ -477,83 +482,82 @@ typedef struct {
 
 void mla_update(const mla_update_t *block, const int16_t *delta);
 
-/* The record, behind the gathered inputs; then the gradients of a block. */
-#define RECORD_WORDS 13u
-_Static_assert(sizeof(mla_update_t) == 4u * RECORD_WORDS, "kernels_update_t tells the bytes");
+/* Behind the gathered inputs. */
+typedef struct {
+    mla_update_t update;
+    mla_forward_t forward;
+    int32_t gradient[8]; /* [column][row] */
+} update_scratch_t;
 
-static __attribute__((noinline)) mla_update_t *begin_update(const kernels_layer_t *layer, const kernels_update_t *update)
+_Static_assert(sizeof(update_scratch_t) <= 128u, "kernels_update_t tells the bytes");
+
+static update_scratch_t *update_scratch(const kernels_update_t *update)
 {
-    const int32_t *x_end = (const int32_t *)update->work + WORDS_A_TERM * update->count;
-    const random_jump_t jump = jump_over(2u * layer->inputs - 4u);
-    mla_update_t *block = (mla_update_t *)(uintptr_t)x_end;
-    block->x = update->work;
-    block->x_end = x_end;
-    block->entry = skipped(update->count - 1u);
-    block->next_rows = (random_jump_t){jump.multiplier, jump.multiplier - 1u - jump.increment};
-    block->factor = 0u - (1u << (32u - update->shift));
-    block->w_bytes = 4u * layer->inputs;
-    block->gap = 16u * update->quads - 4u * update->count;
-    block->saturation = BYTES_A_SATURATION * (update->weight_bits - 7u) + THUMB;
-    return block;
+    return (update_scratch_t *)((uint8_t *)update->work + 4u * WORDS_A_TERM * update->count);
 }
 
 /* Gathers up to four inputs of the batch; a missing one repeats the first. */
-static __attribute__((noinline)) void gather_inputs(const kernels_layer_t *layer, const kernels_update_t *update,
-                          uint32_t first)
+static __attribute__((noinline)) void gather_inputs(const kernels_layer_t *layer,
+                                                    const kernels_update_t *update, uint32_t first)
 {
     const uint32_t width = element_bytes(layer);
     const void *column[KERNELS_LANES];
     for (uint32_t i = 0; i < KERNELS_LANES; i++) {
-        column[i] = (const uint8_t *)update->x + (first + i < layer->inputs ? first + i : first) * width;
+        const uint32_t at = first + i < layer->inputs ? first + i : first;
+        column[i] = (const uint8_t *)update->x + at * width;
     }
     mla_gather(column, 0, layer->inputs * width, layer->format, update->work,
                update->count * layer->inputs * width);
 }
 
-/* The gradients of two rows and four columns, into g[column][row]. */
-static __attribute__((noinline)) void gradients(const kernels_update_t *update,
-                                                const int16_t *delta, int32_t *g)
+/* The gradients of rows j and j + 1. */
+static __attribute__((noinline)) void make_gradients(const kernels_update_t *update, uint32_t j)
 {
     static const int32_t zeros[2] = {0, 0};
-    const int32_t *x = update->work;
-    mla_forward_t block = {
-        .from = zeros,
-        .to = g,
-        .to_stride = 8u,
-        .w_end = delta + 2u * update->count,
-        .w = delta,
-        .x = x,
-        .x_end = x + WORDS_A_TERM * update->count,
-        .entry = skipped(update->count),
-    };
-    mla_forward(&block);
+    update_scratch_t *scratch = update_scratch(update);
+    mla_forward_t *block = &scratch->forward;
+    block->from = zeros;
+    block->from_stride = 0;
+    block->to = scratch->gradient;
+    block->to_stride = 8u;
+    block->w = update->delta + 4u * update->quads * j;
+    block->w_end = block->w + 2u * update->count;
+    block->w_gap = 0;
+    block->x = update->work;
+    block->x_end = block->x + WORDS_A_TERM * update->count;
+    block->entry = skipped(update->count);
+    mla_forward(block);
 }
 
-/* Rows from first_row on, an even one, of up to four columns, weight by weight: the borders,
+/* One weight, with momentum or without. Returns bits that a clamp changed. */
+static __attribute__((noinline)) int32_t step(const kernels_update_t *update, int16_t *w,
+                                              uint32_t at, int32_t gradient, uint32_t r)
+{
+    int32_t changed = 0;
+    w += at;
+    *w = update->velocity == NULL
+             ? kernels_step(*w, gradient, r, update, &changed)
+             : kernels_step_momentum(*w, update->velocity + at, gradient, r, update, &changed);
+    return changed;
+}
+
+/* Rows from `row` on, an even one, of up to four columns, weight by weight: the borders,
  * momentum, steps that a clamp may change. prng: of row 0, in front of its columns. */
 static __attribute__((noinline)) int32_t update_single(const kernels_layer_t *layer,
                                                        const kernels_update_t *update,
-                                                       uint32_t first_row, uint32_t first,
+                                                       uint32_t row, uint32_t first,
                                                        uint32_t prng)
 {
-    const uint32_t columns = layer->inputs - first < 4u ? layer->inputs - first : 4u;
-    int32_t *g = (int32_t *)update->work + WORDS_A_TERM * update->count + RECORD_WORDS;
     int32_t changed = 0;
-    for (uint32_t j = first_row; j < layer->outputs; j++) {
-        uint32_t r = random_leap(prng, jump_over(j * layer->inputs));
-        if (j % 2u == 0) {
-            gradients(update, update->delta + 4u * update->quads * j, g);
+    for (; row < layer->outputs; row++) {
+        const int32_t *gradient = update_scratch(update)->gradient + row % 2u;
+        uint32_t r = ahead(prng, row * layer->inputs);
+        if (row % 2u == 0) {
+            make_gradients(update, row);
         }
-        const uint32_t step = (j | 1u) < layer->outputs ? 2u : 1u;
-        uint32_t at = kernels_index(layer, j, first);
-        for (uint32_t i = 0; i < columns; i++, at += step) {
-            int16_t *w = layer->weights + at;
-            const int32_t gradient = g[2u * i + j % 2u];
-            const uint32_t draw = random_draw(&r);
-            *w = update->velocity == NULL
-                     ? kernels_step(*w, gradient, draw, update, &changed)
-                     : kernels_step_momentum(*w, update->velocity + at, gradient, draw, update,
-                                             &changed);
+        for (uint32_t i = first; i < layer->inputs && i < first + 4u; i++, gradient += 2) {
+            changed |= step(update, layer->weights, kernels_index(layer, row, i), *gradient,
+                            random_draw(&r));
         }
     }
     return changed;
@@ -569,9 +573,21 @@ bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update
     const uint32_t inputs = layer->inputs, outputs = layer->outputs;
     const bool may_clamp = update->gradient_max >> update->shift >= 16383u;
     const bool single = may_clamp || update->velocity != NULL;
-    mla_update_t *block = begin_update(layer, update);
-    uint32_t first = *prng, second = random_leap(first, jump_over(inputs));
+    const uint32_t increment = ahead(0, 2u * inputs - 4u);
+    const uint32_t multiplier = ahead(1, 2u * inputs - 4u) - increment;
+    uint32_t first = *prng, second = ahead(first, inputs);
+    mla_update_t *block = &update_scratch(update)->update;
     int32_t changed = 0;
+    block->x = update->work;
+    block->x_end = block->x + WORDS_A_TERM * update->count;
+    block->entry = skipped(update->count - 1u);
+    block->next_rows.multiplier = multiplier;
+    block->next_rows.increment = multiplier - 1u - increment;
+    block->factor = 0u - (1u << (32u - update->shift));
+    block->w_bytes = 4u * inputs;
+    block->gap = 16u * update->quads - 4u * update->count;
+    block->saturation = BYTES_A_SATURATION * (update->weight_bits - 7u) + THUMB;
+    *prng = ahead(first, inputs * outputs);
     clear_sticky();
     for (uint32_t i = 0; i < inputs; i += 4u) {
         const uint32_t rows = single || inputs - i < 4u ? 0u : outputs & ~1u;
@@ -589,7 +605,6 @@ bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update
         first = random_leap(first, four_draws);
         second = random_leap(second, four_draws);
     }
-    *prng = random_leap(*prng, jump_over(inputs * outputs));
     return is_sticky() || changed != 0;
 }
 

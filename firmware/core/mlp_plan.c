@@ -215,7 +215,7 @@ static uint32_t scratch_bytes(const uint8_t *model)
     const uint32_t samples = KERNELS_LANES * kernels_quads(bytes_u16(model + MODEL_AT_BATCH));
     const uint32_t inputs = read_layer(model, 0).inputs;
     uint32_t bytes = 16u * mlp_even(read_layer(model, layers - 1u).outputs) + 64u;
-    bytes = larger(bytes, 16u * samples + 96u);
+    bytes = larger(bytes, 16u * samples + 128u);
     bytes = larger(bytes, smaller(4u * inputs, 512u));
     for (uint32_t l = 0; l + 1u < layers; l++) {
         bytes = larger(bytes, 8u * mlp_even(read_layer(model, l).outputs));

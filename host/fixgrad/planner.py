@@ -66,7 +66,7 @@ def activation_bytes(activation: Activation, bits: int) -> int:
 def _scratch_bytes(n: tuple[int, ...], samples: int) -> int:
     """Return the scratch of layers n[0..L] for a batch of `samples`, a multiple of four."""
     logits = 16 * _even(n[-1]) + 64
-    gradient = 16 * samples + 96
+    gradient = 16 * samples + 128
     packed = min(4 * n[0], 512)
     errors = 8 * _even(max(n[1:-1], default=0))
     return -(-max(logits, gradient, packed, errors) // 32) * 32

@@ -18,7 +18,7 @@ from fixgrad.sources import firmware_dir
 
 COMPILERS = ("cc", "gcc", "clang")
 OPTIMISATIONS = ("O0", "O1", "O2", "O3", "Os", "Og")
-FLAGS = ("-std=c11", "-Wall", "-Wextra")
+FLAGS = ("-std=c11", "-Wall", "-Wextra", "-DKERNELS_HOST=32")
 SANITIZE_FLAGS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 ERROR_LINES_SHOWN = 3
 

@@ -1,0 +1,31 @@
+"""Memory that the images may take: the one table, for every board."""
+
+from typing import NamedTuple
+
+
+class Ceiling(NamedTuple):
+    """Bytes that an image may take, and the batch of 64-32-10 that its board must have room for.
+
+    Attributes:
+        flash: code, constants and initial values.
+        variables: RAM of variables, without stack and arena.
+        stack: deepest use without interrupts.
+        batch: samples.
+    """
+
+    flash: int
+    variables: int
+    stack: int
+    batch: int
+
+
+CEILINGS = {
+    "disco_f100rb": Ceiling(17408, 880, 568, 8),
+    "olimex_p405": Ceiling(22528, 5400, 704, 16),
+    "bbcmicrobit": Ceiling(20480, 1664, 896, 16),
+    "mps2_an385": Ceiling(23552, 5400, 704, 16),
+    "mps2_an386": Ceiling(22528, 5400, 704, 16),
+    "mps2_an500": Ceiling(22528, 5400, 704, 16),
+    "mps2_an505": Ceiling(22528, 5400, 704, 16),
+    "mps3_an547": Ceiling(22528, 5400, 896, 16),
+}
