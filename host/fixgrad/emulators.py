@@ -20,6 +20,9 @@ from fixgrad.images import read_image
 
 QEMU = "qemu-system-arm"
 START_TIMEOUT_S = 30
+STACK_PAINT = 0xA5A5A5A5
+"""What startup.c fills the stack with."""
+
 ANSWER_TIMEOUT_S = 30
 
 
@@ -43,6 +46,7 @@ class Emulator:
         qemu = shutil.which(QEMU)
         if qemu is None:
             raise BuildError(f"{QEMU} is missing: install it (sudo apt install {QEMU})")
+        self._image = read_image(image)
         with (
             tempfile.TemporaryFile() as messages,
             socket.create_server(("127.0.0.1", 0)) as uart,
@@ -87,6 +91,20 @@ class Emulator:
             self._execute("memsave", val=address, size=count, filename=str(path))
             self._await("return")
             return path.read_bytes()
+
+    def unused_stack(self) -> tuple[int, int]:
+        """Return the bytes of the stack that were never written, and those reserved for it.
+
+        Raises:
+            PortError: QEMU has ended.
+        """
+        reserved = self._image.stack_bytes
+        words = self.memory(self._image.symbols["stack_start"], reserved)
+        paint = STACK_PAINT.to_bytes(4, "little")
+        unused = 0
+        while words[unused : unused + 4] == paint:
+            unused += 4
+        return unused, reserved
 
     def stop(self) -> None:
         """End the machine."""

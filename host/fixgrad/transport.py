@@ -95,7 +95,7 @@ def port_names() -> list[str]:
 
 
 def _explain(url: str, error: Exception) -> str:
-    code = _error_number(error)
+    code = error_number(error)
     if isinstance(error, ValueError) and "://" in url:
         return f"{url}: unknown kind of port or bad option ({error}); see 'fixgrad ports'"
     if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
@@ -110,7 +110,7 @@ def _explain(url: str, error: Exception) -> str:
     return f"{url}: cannot be opened: {error}"
 
 
-def _error_number(error: BaseException | None) -> int | None:
+def error_number(error: BaseException | None) -> int | None:
     """Return the errno of an error or of what caused it."""
     while error is not None:
         number = getattr(error, "errno", None)

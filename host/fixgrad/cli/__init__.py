@@ -21,6 +21,7 @@ _COMMANDS = {
     "plan": "fixgrad.cli.plan:plan",
     "boards": "fixgrad.cli.places:boards",
     "ports": "fixgrad.cli.places:ports",
+    "doctor": "fixgrad.cli.doctor:doctor",
     "demo": "fixgrad.cli.demo:demo",
     "proxy": "fixgrad.cli.proxy:proxy",
     "decode": "fixgrad.cli.decode:decode",

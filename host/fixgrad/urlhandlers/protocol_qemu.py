@@ -40,6 +40,12 @@ class Serial(SocketSerial):
         assert self._emulator is not None
         self._emulator.reset()
 
+    def unused_stack(self) -> tuple[int, int]:
+        """Return the bytes of the stack that were never written, and those reserved for it."""
+        self._checked_socket()
+        assert self._emulator is not None
+        return self._emulator.unused_stack()
+
 
 def board_of(url: str) -> Board:
     """Return the board that `qemu://BOARD` names.
