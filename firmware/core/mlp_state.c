@@ -2,6 +2,7 @@
 #include "bytes.h"
 #include "mlp_internal.h"
 #include "profile.h"
+#include "vector.h"
 
 #include <string.h>
 
@@ -144,6 +145,7 @@ static inline uint32_t digest_word(uint32_t digest, int32_t word)
     return digest * 0x9E3779B1u + (uint32_t)word;
 }
 
+#ifndef VECTOR
 /* The digest of pairs of weights, `step` elements apart, the two of a pair `next`; an even
  * number of pairs, 2 at least, ends at `end`. */
 static __attribute__((noinline)) uint32_t digest_pairs(uint32_t digest, const int16_t *at,
@@ -181,6 +183,7 @@ static uint32_t digest_row(const kernels_layer_t *layer, uint32_t row, const int
     }
     return digest;
 }
+#endif
 
 /* The same for every word of the segment. */
 static uint32_t digest_segment(const segment_t *segment, uint32_t digest)
@@ -192,10 +195,14 @@ static uint32_t digest_segment(const segment_t *segment, uint32_t digest)
         }
         return digest;
     }
+#ifdef VECTOR
+    return vector_digest(segment->data, segment->count, 0x9E3779B1u, digest);
+#else
     for (uint32_t j = 0; j < segment->layer->outputs && segment->count > 0; j++) {
         digest = digest_row(segment->layer, j, segment->data, digest);
     }
     return digest;
+#endif
 }
 
 uint32_t mlp_digest(mlp_t *m)

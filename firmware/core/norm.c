@@ -1,3 +1,4 @@
+#define SPEED_ALWAYS
 #include "speed.h"
 #include "norm.h"
 
