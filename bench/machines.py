@@ -130,10 +130,22 @@ def build_files(
             command = [
                 *_compiler(machine, flags), "-nostartfiles", "--specs=nano.specs",
                 "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments", f"-T{file.name}",
+                f"-Wl,-Map={map_of(target)}",
                 *map(str, objects), "-lm",
             ]  # fmt: skip
             _make([*command, "-o"], target)
     return target
+
+
+def map_of(image: Path) -> Path:
+    """Return where the linker wrote what stands where in an image."""
+    return image.with_suffix(".map")
+
+
+def source_of(linked: str) -> str:
+    """Return the name of the C file, or the library, of an object that a map names."""
+    path = Path(linked.partition("(")[0])
+    return path.stem if path.suffix == ".a" else path.name.split(".")[-2]
 
 
 def _compiler(machine: Machine, flags: Sequence[str]) -> list[str]:

@@ -54,9 +54,6 @@ static void rectify(const activation_t *activation, const int32_t *acc, uint32_t
 static bool rectify_small(const activation_t *activation, const int32_t *acc, uint32_t count,
                           uint32_t shift, uint8_t *row, activation_stats_t *stats)
 {
-#ifdef VECTOR
-    const uint32_t magnitudes = vector_rectify(acc, count, shift, row);
-#else
     const uint32_t half = 1u << (shift - 1u);
     uint32_t magnitudes = 0;
     uint32_t i = 0;
@@ -66,7 +63,6 @@ static bool rectify_small(const activation_t *activation, const int32_t *acc, ui
         magnitudes |= v;
         row[i] = (uint8_t)v;
     }
-#endif
     if (magnitudes >> activation->bits != 0) {
         return false;
     }

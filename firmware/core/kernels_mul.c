@@ -189,6 +189,60 @@ __asm__(
 "    mul_restore\n"
 "    .size mul_unpack, .-mul_unpack\n"
 
+/* mul_list(r0 = turned deltas of a row, r1 = list, r2 = bytes of the turned deltas, r3 = deltas that
+ * may be listed, even): see mul_update_t. Returns r3 less those listed, or -1 if there are more. r5:
+ * place of the pair of samples: the first, then from the last to the second. */
+"    .macro mul_listed half, base\n"
+"    subs    r3, #1\n"
+"    bmi     5f\n"
+"    strh    \\half, [r1]\n"
+"    lsrs    r7, r3, #1\n"
+"    bcs     1f\n"
+"    strb    \\base, [r1, #3]\n"
+"    adds    r1, #2\n"
+"    b       2f\n"
+"1:\n"
+"    strb    \\base, [r1, #4]\n"
+"2:\n"
+"    adds    r1, #2\n"
+"    .endm\n"
+"    .balign 4\n"
+"    .global mul_list\n"
+"    .thumb_func\n"
+"    .type mul_list, %function\n"
+"mul_list:\n"
+"    push    {r4-r7}\n"
+"    lsls    r4, r2, #2\n"
+"    mov     r12, r4\n"
+"    adds    r2, r2, r0\n"
+"    movs    r5, #0\n"
+"3:\n"
+"    ldr     r4, [r0]\n"
+"    adds    r0, #8\n"
+"    cmp     r4, #0\n"
+"    beq     7f\n"
+"    lsls    r6, r4, #16\n"
+"    beq     6f\n"
+"    mul_listed r4, r5\n"
+"6:\n"
+"    lsrs    r6, r4, #16\n"
+"    beq     7f\n"
+"    movs    r4, r5\n"
+"    adds    r4, #16\n"
+"    mul_listed r6, r4\n"
+"7:\n"
+"    subs    r5, #32\n"
+"    bpl     4f\n"
+"    add     r5, r12\n"
+"4:\n"
+"    cmp     r0, r2\n"
+"    bne     3b\n"
+"5:\n"
+"    movs    r0, r3\n"
+"    pop     {r4-r7}\n"
+"    bx      lr\n"
+"    .size mul_list, .-mul_list\n"
+
 /* The draws of the next row in r2..r5. */
 "    .macro mul_draws\n"
 "    mov     r1, sp\n"
@@ -495,10 +549,10 @@ void kernels_forward(const kernels_layer_t *layer, const kernels_forward_t *forw
     };
     dot.w_end = dot.w + count * layer->inputs;
     mul_unpack_t rows = {
+        .row = {forward->row[0], forward->row[1], forward->row[2], forward->row[3]},
         .inputs = layer->inputs,
         .last = (const mul_term_t *)((const uint8_t *)all + forward->work_bytes) - 1,
     };
-    memcpy(rows.row, forward->row, sizeof rows.row);
     do {
         uint32_t number = *all;
         if (first == 0 || number == 0) {
@@ -595,38 +649,24 @@ typedef struct {
 } mul_update_t;
 
 uint32_t mul_update(const mul_update_t *block);
+int32_t mul_list(const uint32_t *turned, uint32_t *list, uint32_t bytes, uint32_t listed_max);
 
 /* Four halves of each of two rows: a turned tile. */
 typedef struct {
     uint32_t pair[4];
 } mul_tile_t;
 
-/* A row of `pairs` pairs of deltas; `turned`: from its first pair on, every second word.
- * The unpacked samples: the first pair, then from the last to the second. */
+/* A row of `pairs` pairs of deltas; `turned`: from its first pair on, every second word. */
 static void arrange_row(const uint32_t *turned, uint32_t pairs, uint32_t listed_max, uint32_t *row)
 {
-    uint8_t *at = (uint8_t *)(row + 1);
-    uint32_t count = 0, place = 0;
-    for (uint32_t p = 0; p < pairs; p++) {
-        const uint32_t pair = turned[2u * p];
-        for (uint32_t odd = 0; odd < 2u && pair >> 16u * odd != 0; odd++) {
-            const uint32_t d = pair >> 16u * odd & 0xFFFFu;
-            if (d == 0) {
-                continue;
-            }
-            if (count == listed_max) {
-                for (p = 0; p < pairs; p++) {
-                    row[p] = turned[2u * p];
-                }
-                return;
-            }
-            *(uint16_t *)at = (uint16_t)d;
-            at[4u - count % 2u] = (uint8_t)(place + 16u * odd);
-            at += 2u + 2u * (count % 2u);
-            count++;
+    const int32_t left = mul_list(turned, row + 1, 8u * pairs, listed_max);
+    if (left < 0) {
+        for (const uint32_t *end = turned + 2u * pairs; turned != end; turned += 2) {
+            *row++ = *turned;
         }
-        place = (place == 0 ? 32u * pairs : place) - 32u;
+        return;
     }
+    const uint32_t count = listed_max - (uint32_t)left;
     row[0] = LISTED | (count == 0 ? 0u
                                   : BYTES_BEFORE_DELTAS + BYTES_A_DELTA * (LISTED_MAX - count))
                           << 16;

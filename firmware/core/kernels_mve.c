@@ -5,9 +5,8 @@
  *   backward  four samples by two inputs; weights and deltas are gathered
  *   update    four inputs by two outputs; packed inputs [eight samples][4 inputs][8], or for up to
  *             sixteen samples [8 inputs][samples]
- * Packed halves are filled with zeros; weights are row-major. A vector of weights may reach beyond
- * the weights, into the arena behind them, where its other factors are zeros: up to 14 bytes
- * forward, seven rows backward, which is less than the deltas and sums of the layer below take. */
+ * Packed halves are filled with zeros; weights are row-major. Vectors forward may reach up to 14
+ * bytes beyond the weights, into the arena behind them, where their other factors are zeros. */
 #include "speed.h"
 #include "kernels.h"
 
@@ -26,30 +25,39 @@ __asm__(
 "    .thumb\n"
 "    .text\n"
 
-/* mve_pack_row(r0 = row, r1 = out, r2 = inputs): vectors of eight, every fourth one of `out`;
- * the last is filled with zeros. */
-"    .macro mve_pack_row name, load, bytes\n"
+/* mve_pack_rows(r0 = four rows, r1 = out, r2 = inputs, r3 = bytes to the first of them): vectors of
+ * eight, of one row after the other; the last ones are filled with zeros. r7 row, r4 out. */
+"    .macro mve_pack_rows name, load, bytes\n"
 "    .balign 4\n"
 "    .global \\name\n"
 "    .thumb_func\n"
 "    .type \\name, %function\n"
 "\\name:\n"
-"    push    {r4, lr}\n"
+"    push    {r4-r8, lr}\n"
 "    vmov.i32 q1, #0\n"
-"    subs    r3, r2, #1\n"
-"    lsrs    r3, r3, #3\n"
-"    add     r3, r1, r3, lsl #6\n"
-"    vstrh.16 q1, [r3]\n"
-"    wlstp.16 lr, r2, 2f\n"
-"1:  \\load q0, [r0], #\\bytes\n"
-"    vstrh.16 q0, [r1], #64\n"
-"    letp    lr, 1b\n"
-"2:  pop     {r4, pc}\n"
+"    subs    r5, r2, #1\n"
+"    lsrs    r5, r5, #3\n"
+"    lsls    r5, r5, #6\n"
+"    add     r6, r1, #64\n"
+"1:  ldr     r7, [r0], #4\n"
+"    mov     r4, r1\n"
+"    add     r7, r7, r3\n"
+"    adds    r1, r1, r5\n"
+"    vstrh.16 q1, [r1]\n"
+"    subs    r1, r1, r5\n"
+"    adds    r1, r1, #16\n"
+"    wlstp.16 lr, r2, 3f\n"
+"2:  \\load q0, [r7], #\\bytes\n"
+"    vstrh.16 q0, [r4], #64\n"
+"    letp    lr, 2b\n"
+"3:  cmp     r1, r6\n"
+"    bne     1b\n"
+"    pop     {r4-r8, pc}\n"
 "    .size \\name, .-\\name\n"
 "    .endm\n"
-"    mve_pack_row mve_pack_row_u8, vldrb.u16, 8\n"
-"    mve_pack_row mve_pack_row_i8, vldrb.s16, 8\n"
-"    mve_pack_row mve_pack_row_i16, vldrh.u16, 16\n"
+"    mve_pack_rows mve_pack_rows_u8, vldrb.u16, 8\n"
+"    mve_pack_rows mve_pack_rows_i8, vldrb.s16, 8\n"
+"    mve_pack_rows mve_pack_rows_i16, vldrh.u16, 16\n"
 /* mve_pack_columns(r0 = first of eight inputs, r1 = out, r2 = inputs, r3 = samples): samples in
  * vectors of eight, \turns of each input; what is beyond the samples stays as it is. */
 "    .macro mve_pack_columns name, load, scale, width, turns\n"
@@ -100,8 +108,8 @@ __asm__(
 "    vmladava.s16 r0, q0, q4\n"
 "    vmladava.s16 r2, q0, q5\n"
 "    .endm\n"
-/* mve_forward(r0 = mve_forward_t). r1 packed rows, r3 and r5 rows of weights, r7 turns left,
- * r9 where sums come from and go to, r11 the record. */
+/* mve_forward(r0 = mve_forward_t). r1 packed rows, r3 and r5 rows of weights, r7 turns left, r9 where
+ * sums come from, r11 where they go to. Stack: packed rows, turns, both strides, gap, end. */
 "    .balign 4\n"
 "    .global mve_forward\n"
 "    .thumb_func\n"
@@ -109,17 +117,17 @@ __asm__(
 "mve_forward:\n"
 "    push    {r4-r11, lr}\n"
 "    vpush   {d8-d11}\n"
-"    mov     r11, r0\n"
-"    ldrd    r3, r5, [r11, #24]\n"
-"1:  ldm     r11, {r1, r7, r9}\n"
-"    ldr     lr, [r11, #16]\n"
-"    ldrd    r0, r2, [r9]\n"
-"    add     r9, r9, lr\n"
-"    ldrd    r4, r6, [r9]\n"
-"    add     r9, r9, lr\n"
-"    ldrd    r8, r10, [r9]\n"
-"    add     r9, r9, lr\n"
-"    ldrd    r12, lr, [r9]\n"
+"    ldm     r0, {r1-r9, r11}\n"
+"    push    {r1, r2, r4, r6, r7, r8}\n"
+"1:  ldrd    r1, r7, [sp]\n"
+"    ldr     lr, [sp, #8]\n"
+"    ldrd    r0, r2, [r9], #8\n"
+"    add     r12, r9, lr\n"
+"    ldrd    r4, r6, [r12, #-8]\n"
+"    add     r12, r12, lr\n"
+"    ldrd    r8, r10, [r12, #-8]\n"
+"    add     r12, r12, lr\n"
+"    ldrd    r12, lr, [r12, #-8]\n"
 "    lsrs    r7, r7, #1\n"
 "    bcc     2f\n"
 "    mve_forward_turn\n"
@@ -128,48 +136,50 @@ __asm__(
 "    mve_forward_turn\n"
 "    subs    r7, r7, #1\n"
 "    bne     2b\n"
-"3:  ldr     r9, [r11, #12]\n"
-"    ldr     r1, [r11, #20]\n"
-"    ldr     r7, [r11, #32]\n"
-"    strd    r0, r2, [r9]\n"
-"    add     r9, r9, r1\n"
-"    strd    r4, r6, [r9]\n"
-"    add     r9, r9, r1\n"
-"    strd    r8, r10, [r9]\n"
-"    add     r9, r9, r1\n"
-"    strd    r12, lr, [r9]\n"
-"    ldrd    r0, r2, [r11, #8]\n"
-"    add     r3, r3, r7\n"
-"    adds    r0, r0, #8\n"
-"    add     r5, r5, r7\n"
-"    adds    r2, r2, #8\n"
-"    ldr     r4, [r11, #36]\n"
-"    strd    r0, r2, [r11, #8]\n"
-"    cmp     r2, r4\n"
+"3:  ldr     r7, [sp, #12]\n"
+"    strd    r0, r2, [r11], #8\n"
+"    add     r1, r11, r7\n"
+"    strd    r4, r6, [r1, #-8]\n"
+"    add     r1, r1, r7\n"
+"    strd    r8, r10, [r1, #-8]\n"
+"    add     r1, r1, r7\n"
+"    strd    r12, lr, [r1, #-8]\n"
+"    ldrd    r0, r2, [sp, #16]\n"
+"    add     r3, r3, r0\n"
+"    add     r5, r5, r0\n"
+"    cmp     r11, r2\n"
 "    bne     1b\n"
+"    add     sp, sp, #24\n"
 "    vpop    {d8-d11}\n"
 "    pop     {r4-r11, pc}\n"
 "    .size mve_forward, .-mve_forward\n"
 
 /* One vector of deltas of each sample; q6: where the four pairs of sample 0 are, q7: eight rows. */
-"    .macro mve_backward_turn t\n"
+"    .macro mve_backward_turn t, a\n"
+"    .ifnb \\t\n"
+"    vpstttt\n"
+"    .endif\n"
 "    vldrw\\t\\().u32 q0, [q6]\n"
 "    vldrw\\t\\().u32 q1, [q6, #4]\n"
 "    vldrw\\t\\().u32 q2, [q6, #8]\n"
 "    vldrw\\t\\().u32 q3, [q6, #12]\n"
-"    vldrh.u16 q4, [r1, q7, uxtw #1]\n"
-"    vldrh.u16 q5, [r3, q7, uxtw #1]\n"
-"    vmladava.s16 r0, q0, q4\n"
-"    vmladava.s16 r2, q0, q5\n"
-"    vmladava.s16 r4, q1, q4\n"
-"    vmladava.s16 r6, q1, q5\n"
-"    vmladava.s16 r8, q2, q4\n"
-"    vmladava.s16 r10, q2, q5\n"
-"    vmladava.s16 r12, q3, q4\n"
-"    vmladava.s16 lr, q3, q5\n"
+"    .ifnb \\t\n"
+"    vpstt\n"
+"    .endif\n"
+"    vldrh\\t\\().u16 q4, [r1, q7, uxtw #1]\n"
+"    vldrh\\t\\().u16 q5, [r3, q7, uxtw #1]\n"
+"    vmladav\\a\\().s16 r0, q0, q4\n"
+"    vmladav\\a\\().s16 r2, q0, q5\n"
+"    vmladav\\a\\().s16 r4, q1, q4\n"
+"    vmladav\\a\\().s16 r6, q1, q5\n"
+"    vmladav\\a\\().s16 r8, q2, q4\n"
+"    vmladav\\a\\().s16 r10, q2, q5\n"
+"    vmladav\\a\\().s16 r12, q3, q4\n"
+"    vmladav\\a\\().s16 lr, q3, q5\n"
 "    .endm\n"
-/* mve_backward(r0 = mve_backward_t). r1, r3: two columns of weights, r5 bytes of eight rows,
- * r7 pairs of outputs left, less 4, r9 bytes of four pairs of deltas, r11 the record. */
+/* mve_backward(r0 = mve_backward_t). r1, r3: two columns of weights, r5 bytes of eight rows, r7 turns
+ * left, r9 bytes of four pairs of deltas, r11 the record. The first turn takes the pairs of outputs
+ * that fours leave over, behind others that are masked by P0. */
 "    .balign 4\n"
 "    .global mve_backward\n"
 "    .thumb_func\n"
@@ -178,33 +188,23 @@ __asm__(
 "    push    {r4-r11, lr}\n"
 "    vpush   {d8-d15}\n"
 "    mov     r11, r0\n"
-"    vldrw.u32 q7, [r11, #16]\n"
 "    ldrd    r5, r9, [r11, #32]\n"
+"    ldr     r1, [r11, #64]\n"
+"    vldrw.u32 q7, [r11, #16]\n"
+"    vctp.32 r1\n"
+"    vpnot\n"
 "1:  ldrd    r1, r7, [r11, #40]\n"
 "    vldrw.u32 q6, [r11]\n"
-"    movs    r0, #0\n"
-"    movs    r2, #0\n"
-"    movs    r4, #0\n"
-"    movs    r6, #0\n"
-"    mov     r8, r0\n"
-"    mov     r10, r0\n"
-"    mov     r12, r0\n"
-"    mov     lr, r0\n"
 "    adds    r3, r1, #2\n"
-"    cmp     r7, #0\n"
-"    blt     3f\n"
-"2:  mve_backward_turn\n"
-"    vadd.i32 q6, q6, r9\n"
+"    mve_backward_turn t\n"
+"    cbz     r7, 3f\n"
+"2:  vadd.i32 q6, q6, r9\n"
 "    add     r1, r1, r5\n"
 "    add     r3, r3, r5\n"
-"    subs    r7, r7, #4\n"
-"    bge     2b\n"
-"3:  adds    r7, r7, #4\n"
-"    beq     4f\n"
-"    vctp.32 r7\n"
-"    vpstttt\n"
-"    mve_backward_turn t\n"
-"4:  ldrd    r1, r3, [r11, #48]\n"
+"    mve_backward_turn , a\n"
+"    subs    r7, r7, #1\n"
+"    bne     2b\n"
+"3:  ldrd    r1, r3, [r11, #48]\n"
 "    strd    r0, r2, [r1]\n"
 "    strd    r4, r6, [r1, #8]\n"
 "    strd    r8, r10, [r3]\n"
@@ -217,7 +217,7 @@ __asm__(
 "    adds    r4, r4, #4\n"
 "    str     r4, [r11, #40]\n"
 "    cmp     r4, r2\n"
-"    blo     1b\n"
+"    bne     1b\n"
 "    vpop    {d8-d15}\n"
 "    pop     {r4-r11, pc}\n"
 "    .size mve_backward, .-mve_backward\n"
@@ -367,29 +367,33 @@ __asm__(
 );
 /* clang-format on */
 
-/* Pairs of outputs, one after the other. */
+/* Pairs of outputs, one after the other; in the order of mve_forward()'s registers. */
 typedef struct {
-    const int16_t *x; /* packed rows */
-    uint32_t turns;   /* vectors of a row */
+    const int16_t *x;      /* packed rows */
+    uint32_t turns;        /* vectors of a row */
+    const int16_t *first;  /* row of weights */
+    uint32_t from_stride;  /* bytes from one sample's sums to the next's */
+    const int16_t *second; /* row of weights */
+    uint32_t to_stride;
+    uint32_t w_gap; /* bytes from the end of a row's vectors to the row two further */
+    const int32_t *end; /* of `to` */
     const int32_t *from;
     int32_t *to;
-    uint32_t from_stride, to_stride; /* bytes from one sample's sums to the next's */
-    const int16_t *first, *second;   /* rows of weights */
-    uint32_t w_gap;                  /* bytes from the end of a row's vectors to the next pair */
-    const int32_t *end;              /* of `to` */
 } mve_forward_t;
 
-/* Pairs of inputs, one after the other. */
+/* Pairs of inputs, one after the other. Deltas and weights start in front of the first ones, so
+ * that the pairs of outputs end with whole vectors. */
 typedef struct {
     uint32_t delta[4];    /* where the pairs of sample 0 are */
     uint16_t rows[8];     /* elements from w to eight rows */
     uint32_t w_step;      /* bytes of eight rows */
     uint32_t delta_step;  /* bytes of four pairs of outputs */
-    const int16_t *w;     /* column of the first row */
-    int32_t pairs;        /* of outputs, less 4 */
+    uintptr_t w;          /* column of the first row */
+    uint32_t turns;       /* vectors of four pairs of outputs, less one */
     int32_t *low, *high;  /* as kernels_backward_t */
     uint32_t low_step;    /* bytes */
-    const int16_t *w_end; /* of the columns */
+    uintptr_t w_end;      /* behind the columns */
+    uint32_t masked;      /* pairs of the first vector that are not there */
 } mve_backward_t;
 
 /* Pairs of rows, eight columns of each. */
@@ -409,18 +413,19 @@ typedef struct {
     int32_t sums[4];
 } mve_update_t;
 
-_Static_assert(offsetof(mve_forward_t, end) == 36 && offsetof(mve_backward_t, w_end) == 60 &&
+_Static_assert(offsetof(mve_forward_t, to) == 36 && offsetof(mve_backward_t, masked) == 64 &&
                    offsetof(mve_update_t, sums) == 104,
                "the assembly knows the places of the fields");
 
-void mve_forward(mve_forward_t *record);
+void mve_forward(const mve_forward_t *record);
 void mve_backward(mve_backward_t *record);
 bool mve_update8(mve_update_t *record);
 bool mve_update16(mve_update_t *record);
-typedef void mve_pack_row_t(const void *row, int16_t *out, uint32_t inputs);
+typedef void mve_pack_rows_t(const void *const *rows, int16_t *out, uint32_t inputs,
+                             uint32_t skip);
 typedef void mve_pack_columns_t(const void *first, int16_t *out, uint32_t inputs,
                                 uint32_t samples);
-mve_pack_row_t mve_pack_row_u8, mve_pack_row_i8, mve_pack_row_i16;
+mve_pack_rows_t mve_pack_rows_u8, mve_pack_rows_i8, mve_pack_rows_i16;
 mve_pack_columns_t mve_pack8_u8, mve_pack8_i8, mve_pack8_i16;
 mve_pack_columns_t mve_pack16_u8, mve_pack16_i8, mve_pack16_i16;
 void mve_gradients(const int16_t *x, const int16_t *delta, uint32_t turns, int32_t *sums);
@@ -432,14 +437,11 @@ enum { GATHERED_MAX = 65535 / 7 };
 static void pack_rows(const kernels_layer_t *layer, const kernels_forward_t *forward,
                       uint32_t first, uint32_t count)
 {
-    mve_pack_row_t *const pack = layer->format == INPUT_U8   ? mve_pack_row_u8
-                                 : layer->format == INPUT_I8 ? mve_pack_row_i8
-                                                             : mve_pack_row_i16;
+    mve_pack_rows_t *const pack = layer->format == INPUT_U8   ? mve_pack_rows_u8
+                                 : layer->format == INPUT_I8 ? mve_pack_rows_i8
+                                                             : mve_pack_rows_i16;
     const uint32_t skip = layer->format == INPUT_I16 ? 2u * first : first;
-    for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
-        pack((const uint8_t *)forward->row[lane] + skip, (int16_t *)forward->work + 8u * lane,
-             count);
-    }
+    pack(forward->row, forward->work, count, skip);
 }
 
 void kernels_forward(const kernels_layer_t *layer, const kernels_forward_t *forward,
@@ -473,7 +475,9 @@ void kernels_forward(const kernels_layer_t *layer, const kernels_forward_t *forw
             /* Twice the last row; its second sums land in the gap behind the row of sums. */
             record.first = w + (count - 1u) * all;
             record.second = record.first;
-            record.end = acc + count + 1u;
+            record.from += count - 1u;
+            record.to += count - 1u;
+            record.end = record.to + 2;
             mve_forward(&record);
         }
     }
@@ -503,19 +507,22 @@ void kernels_backward(const kernels_layer_t *layer, const kernels_backward_t *ba
         return;
     }
     const uint32_t tile_bytes = 16u * backward->quads;
-    mve_backward_t record = {
-        .w_step = 16u * inputs,
-        .delta_step = 4u * tile_bytes,
-        .w = layer->weights,
-        .pairs = (int32_t)((layer->outputs + 1u) / 2u) - 4,
-        .low = backward->low,
-        .high = backward->high,
-        .low_step = tile_bytes,
-        .w_end = layer->weights + inputs,
-    };
+    const uint32_t pairs = (layer->outputs + 1u) / 2u;
+    const uint32_t masked = (0u - pairs) % 4u;
+    const uintptr_t w = (uintptr_t)layer->weights - 4u * inputs * masked;
+    mve_backward_t record;
+    record.w_step = 16u * inputs;
+    record.delta_step = 4u * tile_bytes;
+    record.w = w;
+    record.turns = (pairs - 1u) / 4u;
+    record.low = backward->low;
+    record.high = backward->high;
+    record.low_step = tile_bytes;
+    record.w_end = w + 4u * ((inputs + 1u) / 2u);
+    record.masked = masked;
     vst1q_u16(record.rows, vmulq_n_u16(vidupq_n_u16(0, 1), (uint16_t)inputs));
     vst1q_u32(record.delta, vaddq_n_u32(vmulq_n_u32(vidupq_n_u32(0, 1), tile_bytes),
-                                        (uint32_t)(uintptr_t)backward->delta));
+                                        (uint32_t)(uintptr_t)backward->delta - tile_bytes * masked));
     mve_backward(&record);
 }
 
@@ -541,38 +548,42 @@ static bool is_plain(const kernels_layer_t *layer, const kernels_update_t *updat
            16u * samples <= update->work_bytes;
 }
 
+/* random_jump() of 1, 3, 5, 7 and of 2, 4, 6, 8 draws. */
+static const uint32_t multipliers[8] = {0x0019660Du, 0xAF490A95u, 0xAA9D885Du, 0x6E587165u,
+                                        0x17385CA9u, 0x0979E791u, 0xBF69FAB9u, 0xEA890021u};
+static const uint32_t increments[8] = {0x3C6EF35Fu, 0xD1CCF6E9u, 0x6252E503u, 0x57FE6C2Du,
+                                       0x47502932u, 0xAAF95334u, 0x9F2EC686u, 0xA3D95FA8u};
+
 /* The columns in front of the last, incomplete vector. Returns whether a clamp changed a value. */
 static bool update_plain(const kernels_layer_t *layer, const kernels_update_t *update,
                          uint32_t prng)
 {
     const uint32_t inputs = layer->inputs, pairs = layer->outputs / 2u;
-    const random_jump_t row = random_jump(inputs), eight = random_jump(8);
+    const random_jump_t row = random_jump(inputs);
     const bool is_long = update->count > 8u;
     bool (*const update_rows)(mve_update_t *) = is_long ? mve_update16 : mve_update8;
     mve_pack_columns_t *const pack = columns_packer(layer->format, is_long);
     const uint32_t width = layer->format == INPUT_I16 ? 2u : 1u;
     const uint8_t *x = update->x;
+    int16_t *const work = update->work;
     bool changed = false;
-    uint32_t draws[8];
-    for (uint32_t k = 0; k < 8u; k++) {
-        draws[k % 2u * 4u + k / 2u] = random_draw(&prng);
-    }
-    uint32x4_t even = vld1q_u32(draws), odd = vld1q_u32(draws + 4);
-    mve_update_t record = {
-        .shift = -(int32_t)update->shift,
-        .kept = 15 - update->weight_bits,
-        .kept_back = update->weight_bits - 15,
-        .increment = row.increment,
-        .delta_gap = 16u * update->quads - (is_long ? 64u : 32u),
-        .x = update->work,
-    };
+    uint32x4_t even = vaddq_u32(vmulq_n_u32(vld1q_u32(multipliers), prng), vld1q_u32(increments));
+    uint32x4_t odd =
+        vaddq_u32(vmulq_n_u32(vld1q_u32(multipliers + 4), prng), vld1q_u32(increments + 4));
+    mve_update_t record;
+    record.shift = -(int32_t)update->shift;
+    record.kept = 15 - update->weight_bits;
+    record.kept_back = update->weight_bits - 15;
+    record.increment = row.increment;
+    record.delta_gap = 16u * update->quads - (is_long ? 64u : 32u);
+    record.x = work;
     vst1q_s32(record.random_shift, vdupq_n_s32(update->shift - 32));
     vst1q_u32(record.multiplier, vdupq_n_u32(row.multiplier));
     for (uint32_t k = 0; k < (is_long ? 128u : 64u); k += 8u) {
-        vst1q_s16((int16_t *)update->work + k, vdupq_n_s16(0));
+        vst1q_s16(work + k, vdupq_n_s16(0));
     }
     for (uint32_t i = 0; i + 8u <= inputs; i += 8u, x += 8u * width) {
-        pack(x, update->work, inputs, update->count);
+        pack(x, work, inputs, update->count);
         vst1q_u32(record.even, even);
         vst1q_u32(record.odd, odd);
         record.w = layer->weights + i;
@@ -591,8 +602,8 @@ static bool update_plain(const kernels_layer_t *layer, const kernels_update_t *u
             record.pairs = 1;
             changed |= update_rows(&record);
         }
-        even = vaddq_n_u32(vmulq_n_u32(even, eight.multiplier), eight.increment);
-        odd = vaddq_n_u32(vmulq_n_u32(odd, eight.multiplier), eight.increment);
+        even = vaddq_n_u32(vmulq_n_u32(even, multipliers[7]), increments[7]);
+        odd = vaddq_n_u32(vmulq_n_u32(odd, multipliers[7]), increments[7]);
     }
     return changed;
 }

@@ -12,9 +12,16 @@
 static uint32_t largest(const int32_t *z, uint32_t outputs)
 {
     uint32_t best = 0;
+#ifdef VECTOR
+    const int32_t top = vector_top(z, outputs);
+    while (z[best] != top) {
+        best++;
+    }
+#else
     for (uint32_t k = 1; k < outputs; k++) {
         best = z[k] > z[best] ? k : best;
     }
+#endif
     return best;
 }
 
@@ -34,26 +41,6 @@ static uint32_t distance_q10(uint32_t distance, int32_t exponent)
     return (t * 23637u) >> 14;
 }
 
-/* ex_k of every logit, `top` the largest of them; returns their sum. `ex` may be NULL, or z. */
-static uint32_t exponentials(const int32_t *z, uint32_t outputs, int32_t top, int32_t exponent,
-                             int32_t *ex)
-{
-#ifdef VECTOR
-    return vector_exponentials(z, outputs, top, exponent, ex);
-#else
-    uint32_t sum = 0;
-    for (uint32_t k = 0; k < outputs; k++) {
-        const uint32_t value =
-            functions_exp2_q16(distance_q10((uint32_t)top - (uint32_t)z[k], exponent));
-        sum += value;
-        if (ex != NULL) {
-            ex[k] = (int32_t)value;
-        }
-    }
-    return sum;
-#endif
-}
-
 /* p_k = ex_k / sum(ex) in Q15, error = p_k - [k = y]; loss = -log2(p_y) in Q10.
  * Range: the largest logit has ex = 65535, so 65535 <= sum <= 64 * 65535 and ex << 15 plus half
  * the sum stays below 2^32; log2(sum) >= 16 * 1024. */
@@ -61,10 +48,23 @@ static uint32_t softmax(const int32_t *z, uint32_t outputs, int32_t exponent, ui
                         int32_t *error, bool *correct)
 {
     const uint32_t best = largest(z, outputs);
-    const int32_t top = z[best];
-    const uint32_t wanted_q10 =
-        distance_q10((uint32_t)top - (uint32_t)z[wanted], exponent);
-    const uint32_t sum = exponentials(z, outputs, top, exponent, error);
+#ifdef VECTOR
+    const uint32_t wanted_q10 = distance_q10((uint32_t)z[best] - (uint32_t)z[wanted], exponent);
+    const uint32_t sum = vector_exponentials(z, outputs, z[best], exponent, error);
+#else
+    const uint32_t top = (uint32_t)z[best];
+    uint32_t sum = 0;
+    uint32_t wanted_q10 = 0;
+    for (uint32_t k = 0; k < outputs; k++) {
+        const uint32_t u = distance_q10(top - (uint32_t)z[k], exponent);
+        const uint32_t ex = functions_exp2_q16(u);
+        wanted_q10 = k == wanted ? u : wanted_q10;
+        sum += ex;
+        if (error != NULL) {
+            error[k] = (int32_t)ex;
+        }
+    }
+#endif
     if (error != NULL) {
         for (uint32_t k = 0; k < outputs; k++) {
             error[k] = (int32_t)((((uint32_t)error[k] << 15) + (sum >> 1)) / sum);

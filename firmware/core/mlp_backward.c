@@ -7,7 +7,62 @@
 
 #include <string.h>
 
-static inline uint32_t larger(uint32_t a, uint32_t b)
+/* The clamp of NORM, which only meets the carry of a rounding up. */
+static void clamp_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, int32_t limit)
+{
+    for (; pairs > 0; pairs--, delta += step) {
+        delta[0] = (int16_t)fixed_clamp(delta[0], -limit, limit);
+        delta[1] = (int16_t)fixed_clamp(delta[1], -limit, limit);
+    }
+}
+
+#ifdef VECTOR
+/* Sums of four lanes: of 2h and 2h + 1 in half[h], `other` words apart; to be cleared first where the
+ * bytes of `row`, of the first lane and behind it of the others, are 0. */
+typedef struct {
+    norm_vector_t half[2];
+    uint32_t other;
+    const uint8_t *row; /* NULL: nowhere */
+} quad_t;
+
+/* normalise() for samples b .. b + lanes - 1. The other lanes get any value. */
+static void normalise_quad(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes,
+                           const quad_t *quad, const int32_t *exponent)
+{
+    const mlp_layer_t *layer = mlp_layer(m, l);
+    const uint32_t outputs = layer->outputs, step = 8u * mlp_quads(m);
+    const uint32_t limit = (1u << layer->delta_bits) - 1u;
+    vector_lanes_t four;
+    four.low = quad->half[0].at;
+    four.high = quad->half[1].at;
+    four.delta = mlp_delta(m, layer) + 2u * b;
+    four.pairs = mlp_even(outputs) / 2u;
+    four.low_step = 4u * quad->half[0].step;
+    four.high_step = 4u * quad->half[1].step;
+    four.delta_step = 2u * step;
+    four.other = 4u * quad->other;
+    four.row = quad->row;
+    four.row_bytes = outputs;
+    four.bits = layer->delta_bits;
+    for (uint32_t h = 0; outputs % 2u != 0 && h < 2u; h++) {
+        int32_t *pad = norm_element(quad->half[h], outputs);
+        pad[0] = 0;
+        pad[quad->other] = 0;
+    }
+    vector_normalise(&four);
+    mlp_scale_t *scale = mlp_scale(m, l, b);
+    for (uint32_t lane = 0; lane < lanes; lane++, scale++) {
+        uint32_t largest = four.largest[2u * lane];
+        if (largest > limit) {
+            clamp_mantissas(four.delta + 2u * lane, step, four.pairs, (int32_t)limit);
+            largest = limit;
+        }
+        *scale = (mlp_scale_t){(int16_t)(exponent[lane] - four.back[2u * lane]),
+                               (uint16_t)largest};
+    }
+}
+#else
+static uint32_t larger(uint32_t a, uint32_t b)
 {
     return a > b ? a : b;
 }
@@ -38,9 +93,6 @@ static inline uint32_t store_pair(int16_t *delta, int32_t even, int32_t odd, uin
 static uint32_t store_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, norm_vector_t error,
                                 int32_t shift)
 {
-#ifdef VECTOR
-    return vector_mantissas(error.at, error.step, pairs, (uint32_t)shift, delta, step);
-#else
     const int32_t *pair = error.at;
     uint32_t largest = 0;
     if (shift == 0) {
@@ -57,16 +109,6 @@ static uint32_t store_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, n
         }
     }
     return larger(largest & 0xFFFFu, largest >> 16);
-#endif
-}
-
-/* The clamp of NORM, which only meets the carry of a rounding up. */
-static void clamp_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, int32_t limit)
-{
-    for (; pairs > 0; pairs--, delta += step) {
-        delta[0] = (int16_t)fixed_clamp(delta[0], -limit, limit);
-        delta[1] = (int16_t)fixed_clamp(delta[1], -limit, limit);
-    }
 }
 
 /* d = NORM(e, db), ed = exponent + sh, md = max|m|. Section 5. A lane's sums may lie in the tiles
@@ -92,17 +134,80 @@ static void normalise(const mlp_t *m, uint32_t l, uint32_t b, norm_vector_t erro
     }
     *mlp_scale(m, l, b) = (mlp_scale_t){(int16_t)(exponent + shift), (uint16_t)largest};
 }
+#endif
 
 /* Clipping to a power-of-two norm: ed + blen(md) is at most `clip`. */
-void mlp_backward_output(const mlp_t *m, uint32_t b, int32_t *error, int32_t exponent)
+static void clip(const mlp_t *m, mlp_scale_t *scale)
 {
-    const uint32_t l = m->layer_count - 1u;
-    normalise(m, l, b, (norm_vector_t){error, 2u}, exponent);
-    mlp_scale_t *scale = mlp_scale(m, l, b);
     const int32_t highest = m->clip_exponent - fixed_bits(scale->largest);
-    if ((m->flags & MODEL_FLAG_CLIP) && scale->largest > 0 && scale->exponent > highest) {
+    if (scale->largest > 0 && scale->exponent > highest) {
         scale->exponent = (int16_t)highest;
     }
+}
+
+void mlp_backward_output(const mlp_t *m, uint32_t b, uint32_t lanes, int32_t *error,
+                         int32_t exponent)
+{
+    const uint32_t l = m->layer_count - 1u;
+    const uint32_t row = mlp_even(mlp_outputs(m));
+#ifdef VECTOR
+    const quad_t quad = {{{error, 2u}, {error + 2u * row, 2u}}, row, NULL};
+    const int32_t exponents[KERNELS_LANES] = {exponent, exponent, exponent, exponent};
+    normalise_quad(m, l, b, lanes, &quad, exponents);
+#else
+    for (uint32_t lane = 0; lane < lanes; lane++) {
+        normalise(m, l, b + lane, (norm_vector_t){error + lane * row, 2u}, exponent);
+    }
+#endif
+    for (uint32_t lane = 0; (m->flags & MODEL_FLAG_CLIP) && lane < lanes; lane++) {
+        clip(m, mlp_scale(m, l, b + lane));
+    }
+}
+
+/* The sums of a lane. */
+static norm_vector_t lane_sums(const kernels_backward_t *backward, uint32_t lane)
+{
+    return (norm_vector_t){(lane < 2u ? backward->low : backward->high) + 2u * (lane % 2u),
+                           lane < 2u ? 4u * backward->quads : 4u};
+}
+
+/* The error of sample b behind layer l - 1's activation, in place; returns what to add to its
+ * exponent. */
+static int32_t activate_backward(const mlp_t *m, uint32_t l, uint32_t b, norm_vector_t error)
+{
+    const mlp_layer_t *layer = mlp_layer(m, l);
+    const activation_t activation = mlp_activation(layer - 1);
+    return activation_backward(&activation, mlp_row(m, layer, b), mlp_gate(m, layer, b),
+                               layer->inputs, error);
+}
+
+/* From the sums of layer l to the deltas of layer l - 1. */
+static void propagate(const mlp_t *m, uint32_t l, uint32_t b, const kernels_backward_t *backward)
+{
+    const int32_t unit = *mlp_weight_exponent(m, l);
+    const mlp_scale_t *scale = mlp_scale(m, l, b);
+#ifdef VECTOR
+    const mlp_layer_t *layer = mlp_layer(m, l);
+    const bool is_cleared = (layer - 1)->activation == ACTIVATION_RELU && layer->format == INPUT_U8;
+    const quad_t quad = {{lane_sums(backward, 0), lane_sums(backward, 2)},
+                         2u,
+                         is_cleared ? mlp_row(m, layer, b) : NULL};
+    int32_t exponent[KERNELS_LANES];
+    for (uint32_t lane = 0; lane < backward->lanes; lane++) {
+        exponent[lane] = unit + scale[lane].exponent;
+        if (!is_cleared) {
+            exponent[lane] += activate_backward(m, l, b + lane, lane_sums(backward, lane));
+        }
+    }
+    normalise_quad(m, l - 1u, b, backward->lanes, &quad, exponent);
+#else
+    for (uint32_t lane = 0; lane < backward->lanes; lane++) {
+        const norm_vector_t error = lane_sums(backward, lane);
+        const int32_t exponent = unit + scale[lane].exponent;
+        normalise(m, l - 1u, b + lane, error,
+                  exponent + activate_backward(m, l, b + lane, error));
+    }
+#endif
 }
 
 /* The sums of lanes 0 and 1 grow in the tiles that their deltas will fill, those of lanes 2 and 3
@@ -111,7 +216,6 @@ void mlp_backward_hidden(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes)
 {
     const mlp_layer_t *layer = mlp_layer(m, l);
     const kernels_layer_t kernels = mlp_kernels_layer(m, layer);
-    const activation_t activation = mlp_activation(layer - 1);
     const uint32_t tile = kernels_delta_index(mlp_quads(m), b, 0);
     const kernels_backward_t backward = {
         .delta = mlp_delta(m, layer) + tile,
@@ -121,16 +225,5 @@ void mlp_backward_hidden(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes)
         .lanes = lanes,
     };
     kernels_backward(&kernels, &backward);
-    for (uint32_t lane = 0; lane < lanes; lane++) {
-        const norm_vector_t error = {
-            (lane < 2u ? backward.low : backward.high) + 2u * (lane % 2u),
-            lane < 2u ? 4u * backward.quads : 4u,
-        };
-        const int32_t exponent = *mlp_weight_exponent(m, l) +
-                                 mlp_scale(m, l, b + lane)->exponent +
-                                 activation_backward(&activation, mlp_row(m, layer, b + lane),
-                                                     mlp_gate(m, layer, b + lane), layer->inputs,
-                                                     error);
-        normalise(m, l - 1u, b + lane, error, exponent);
-    }
+    propagate(m, l, b, &backward);
 }

@@ -1,4 +1,5 @@
 #include "mlp_internal.h"
+#include "vector.h"
 
 /* Columns of sums that the workspace holds beside the packed rows: all, or as many as half of it
  * takes, an even number. Range: scratch is 96 bytes at least and hidden deltas are 16 at least, so
@@ -26,8 +27,11 @@ static __attribute__((noinline)) void begin(const mlp_t *m, const mlp_layer_t *l
     forward->lanes = lanes;
     forward->work = m->arena + m->work;
     forward->work_bytes = (uint32_t)((const uint8_t *)acc - work) & ~31u;
+    const uint8_t *row = mlp_row(m, layer, b);
+    const uint32_t row_bytes = layer->inputs * mlp_element_bytes(layer->format);
     for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
-        forward->row[lane] = mlp_row(m, layer, b + (lane < lanes ? lane : 0u));
+        forward->row[lane] = row;
+        row += lane + 1u < lanes ? row_bytes : 0u;
     }
 }
 
@@ -40,6 +44,19 @@ static __attribute__((noinline)) void activate(const mlp_t *m, uint32_t l, uint3
     const mlp_layer_t *layer = mlp_layer(m, l);
     const activation_t activation = mlp_activation(layer);
     const uint32_t left = layer->outputs - first;
+#ifdef VECTOR
+    const int32_t shift = *mlp_row_exponent(m, l + 1) - mlp_acc_exponent(m, l);
+    if (activation.kind == ACTIVATION_RELU && activation.format == INPUT_U8 && shift >= 1 &&
+        shift <= 31) {
+        const uint32_t largest = vector_rectify(
+            acc, lanes, left < stride ? left : stride, (uint32_t)shift, 4u * stride,
+            (uint8_t *)mlp_row(m, layer + 1, b) + first, layer->outputs);
+        if (largest >> activation.bits == 0) {
+            stats->magnitudes |= largest;
+            return;
+        }
+    }
+#endif
     for (; lanes > 0; lanes--, b++, acc += stride) {
         activation_forward(&activation, acc, first, left < stride ? left : stride,
                            mlp_acc_exponent(m, l), *mlp_row_exponent(m, l + 1),

@@ -196,10 +196,11 @@ static inline activation_t mlp_activation(const mlp_layer_t *layer)
 int32_t *mlp_forward(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes,
                      activation_stats_t *stats);
 
-/* Backward (section 5): normalises the error of sample b into the last layer's delta; carries
- * layer l's deltas of samples b .. b + lanes - 1, l >= 1 and b a multiple of KERNELS_LANES, to
- * layer l - 1. */
-void mlp_backward_output(const mlp_t *m, uint32_t b, int32_t *error, int32_t exponent);
+/* Backward (section 5) of samples b .. b + lanes - 1, b a multiple of KERNELS_LANES: normalises
+ * rows of errors, mlp_even(outputs) apart, into the last layer's deltas; carries layer l's deltas,
+ * l >= 1, to layer l - 1. */
+void mlp_backward_output(const mlp_t *m, uint32_t b, uint32_t lanes, int32_t *error,
+                         int32_t exponent);
 void mlp_backward_hidden(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes);
 
 /* The parts of a step on the collected batch: hidden layer l forward, with amx and asat; the last

@@ -43,6 +43,26 @@ const mlp_counters_t *mlp_counters(const mlp_t *m)
     return &m->counters;
 }
 
+/* memcpy, which small C libraries for a Cortex-M0 do in seven instructions a byte. */
+static void copy(uint8_t *to, const uint8_t *from, size_t count)
+{
+#ifdef VECTOR
+    vector_copy(to, from, count);
+#elif defined(KERNELS_MUL)
+    for (; count >= 4u; count -= 4u, to += 4, from += 4) {
+        to[0] = from[0];
+        to[1] = from[1];
+        to[2] = from[2];
+        to[3] = from[3];
+    }
+    while (count-- > 0) {
+        *to++ = *from++;
+    }
+#else
+    memcpy(to, from, count);
+#endif
+}
+
 /* Copies the features of sample b into its row; false where one is beyond A[0]. */
 static bool take_features(const mlp_t *m, uint32_t b, const uint8_t *bytes)
 {
@@ -56,11 +76,7 @@ static bool take_features(const mlp_t *m, uint32_t b, const uint8_t *bytes)
             row[i] = (int16_t)bytes_u16(bytes + 2 * i);
         }
     } else {
-#ifdef VECTOR
-        vector_copy(mlp_row(m, layer, b), bytes, layer->inputs);
-#else
-        memcpy(mlp_row(m, layer, b), bytes, layer->inputs);
-#endif
+        copy(mlp_row(m, layer, b), bytes, layer->inputs);
     }
     return true;
 }
@@ -126,13 +142,15 @@ void mlp_lose_batch(mlp_t *m)
     const uint32_t row = mlp_even(mlp_outputs(m));
     uint32_t loss = 0;
     for (uint32_t b = 0; b < m->size; b += KERNELS_LANES) {
-        int32_t *logits = mlp_forward(m, m->layer_count - 1u, b, lanes_at(m, b), NULL);
-        for (uint32_t lane = 0; lane < lanes_at(m, b); lane++, logits += row) {
+        const uint32_t lanes = lanes_at(m, b);
+        int32_t *logits = mlp_forward(m, m->layer_count - 1u, b, lanes, NULL);
+        int32_t *error = logits;
+        for (uint32_t lane = 0; lane < lanes; lane++, error += row) {
             bool correct;
-            loss = add_saturating(loss, evaluate(m, b + lane, logits, logits, &correct));
+            loss = add_saturating(loss, evaluate(m, b + lane, error, error, &correct));
             m->counters.correct += correct;
-            mlp_backward_output(m, b + lane, logits, loss_error_exponent(m->loss));
         }
+        mlp_backward_output(m, b, lanes, logits, loss_error_exponent(m->loss));
     }
     m->counters.loss_sum += loss;
 }

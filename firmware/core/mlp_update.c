@@ -15,6 +15,12 @@ static __attribute__((noinline)) int32_t update_exponent(const mlp_t *m, uint32_
                                                          uint16_t count)
 {
     int32_t exponent = unit - 24;
+#ifdef VECTOR
+    const uint32_t *scales = (const uint32_t *)(const void *)mlp_scale(m, l, 0);
+    const int32_t wanted =
+        vector_reach(scales, count, m->lr_mantissa) + m->lr_exponent - m->update_bits;
+    exponent = wanted > exponent ? wanted : exponent;
+#else
     for (uint32_t b = 0; b < count; b++) {
         const mlp_scale_t *scale = mlp_scale(m, l, b);
         if (scale->largest > 0) {
@@ -24,6 +30,7 @@ static __attribute__((noinline)) int32_t update_exponent(const mlp_t *m, uint32_
             exponent = wanted > exponent ? wanted : exponent;
         }
     }
+#endif
     const int32_t highest = unit - 1 - (m->momentum == 0 ? 0 : m->velocity_bits);
     return exponent < highest ? exponent : highest;
 }
