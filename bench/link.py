@@ -6,7 +6,8 @@
 A port's UART is first pushed full of zeros (empty frames, which the board throws away) until a
 HELLO behind them is answered; then samples are streamed to a net that has next to nothing to
 compute, and to 64-32-10. `CPU` is the time of this process for one frame, reading and writing
-included.
+included; on a slow line most of it is waking up to look at the clock. Both rates need a machine
+with a core to spare for the emulator.
 """
 
 from __future__ import annotations
