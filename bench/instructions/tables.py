@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bench.instructions.measuring import Row
@@ -48,6 +48,13 @@ GOAL_NETS = ("N1", "N2")
 LIKE_M4 = ("m7", "m33")
 """Cores that run nearly the same code as the M4."""
 CLASSES = ("load", "store", "multiply", "saturate", "shift", "branch", "other")
+UNIT_WORK = {
+    "errors normalised": ("mlp_backward", "mlp_scale", "vector_mve"),
+    "activation": ("activation", "mlp_forward"),
+    "biases, exponents": ("mlp_update",),
+}
+"""C files by what they do once a unit. On the M55 vector_mve does the other work, too."""
+SOFTMAX = ("loss", "functions", "libgcc")
 SHOWN = 0.02
 """Share of a step from which a file is shown."""
 PHASES = ("pack", "forward", "loss", "backward", "update", "end")
@@ -58,7 +65,7 @@ Table = tuple[str, list[str], list[list[str]]]
 def tables(rows: Sequence[Row]) -> list[Table]:
     """Return title, heads and cells of every table."""
     counted = [row for row in rows if "files" in row]
-    classes = [_classes(counted)] if counted else []
+    classes = [_classes(counted), _units(counted)] if counted else []
     return [
         _goals(rows),
         _phases(rows),
@@ -171,6 +178,31 @@ def _classes(rows: Iterable[Row]) -> Table:
         large = {name: c for name, c in files.items() if sum(c.values()) >= SHOWN * whole.total()}
         cells += [_class_line(f"· {name}", Counter(c), macs) for name, c in large.items()]
     return "Instructions per MAC by class, and by file where a goal is missed", heads, cells
+
+
+def _units(rows: Iterable[Row]) -> Table:
+    heads = ["core, net", "kernels per MAC", "MACs per unit", *UNIT_WORK, "softmax per logit"]
+    cells = []
+    for row in rows:
+        if row["core"] in LIKE_M4:
+            continue
+        files = {name: sum(counts.values()) for name, counts in row["files"].items()}
+        units = row["batch"] * sum(row["layers"][1:])
+        kernels = sum(count for name, count in files.items() if name.startswith("kernels_"))
+        softmax = _in_files(files, SOFTMAX) / (row["batch"] * row["layers"][-1])
+        work = [_in_files(files, names) / units for names in UNIT_WORK.values()]
+        cells.append([
+            _name(row),
+            f"{kernels / row['macs']:.3f}",
+            f"{row['macs'] / units:.0f}",
+            *(f"{count:.1f}" for count in work),
+            f"{softmax:.1f}",
+        ])  # fmt: skip
+    return "Instructions per unit: one output of one sample", heads, cells
+
+
+def _in_files(files: Mapping[str, int], names: Iterable[str]) -> int:
+    return sum(files.get(name, 0) for name in names)
 
 
 def _class_line(name: str, counts: Counter[str], macs: int) -> list[str]:

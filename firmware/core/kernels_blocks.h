@@ -1,4 +1,5 @@
-/* Blocks of eight sums in registers: the assembly behind kernels_blocks.c, in kernels_dsp.c. A block is four samples, or four inputs, by two outputs. Packed 16-bit halves:
+/* Blocks of eight sums in registers: the assembly behind kernels_blocks.c, in kernels_dsp.c. A
+ * block is four samples, or four inputs, by two outputs. Packed 16-bit halves:
  *   rows       [pair of inputs][4 samples]           (x_i, x_i+1)
  *   gradient   [pair of samples][4 inputs]           (x of b, x of b + 1)
  *   weights    [2 outputs][pair of inputs][2]        (w_i, w_i+1), see kernels_index()

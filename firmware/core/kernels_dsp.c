@@ -84,8 +84,8 @@ __asm__(
 "    pop     {r4-r11, pc}\n"
 "    .size blocks_forward, .-blocks_forward\n"
 
-/* blocks_backward(r0 = blocks_backward_t): all pairs of inputs of four samples. r0 runs over the tiles,
- * r1 over the weights of a pair of columns; PKH turns the weights so that a word holds two
+/* blocks_backward(r0 = blocks_backward_t): all pairs of inputs of four samples. r0 runs over the
+ * tiles, r1 over the weights of a pair of columns; PKH turns the weights so that a word holds two
  * outputs. Frame: the record. */
 "    .balign 4\n"
 "    .global blocks_backward\n"
@@ -196,8 +196,8 @@ __asm__(
 "    .short  (dsp_step_turn-\\label\\()b)/2\n"
 "    .endm\n"
 
-/* blocks_update(r0 = blocks_update_t, r1 = turned tiles): four inputs of all pairs of rows. A sum starts
- * with the random part of its weight. Frame: the record. */
+/* blocks_update(r0 = blocks_update_t, r1 = turned tiles): four inputs of all pairs of rows. A sum
+ * starts with the random part of its weight. Frame: the record. */
 "    .balign 4\n"
 "    .global blocks_update\n"
 "    .thumb_func\n"

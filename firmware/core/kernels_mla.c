@@ -315,7 +315,7 @@ __asm__(
 
 _Static_assert(INPUT_U8 == 0 && INPUT_I8 == 1 && INPUT_I16 == 2, "mla_gather tells them apart");
 
-#define TERMS_A_TURN 8u
+#define TERMS_A_TURN 8u /* a power of two */
 #define BYTES_A_TERM 48u /* of code */
 #define WORDS_A_TERM 4u
 #define BYTES_A_SATURATION 34u /* of code */
@@ -572,7 +572,7 @@ bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update
 {
     const uint32_t inputs = layer->inputs, outputs = layer->outputs;
     const bool may_clamp = update->gradient_max >> update->shift >= 16383u;
-    const bool single = may_clamp || update->velocity != NULL;
+    const uint32_t paired = may_clamp || update->velocity != NULL ? 0 : outputs & ~1u;
     const uint32_t increment = ahead(0, 2u * inputs - 4u);
     const uint32_t multiplier = ahead(1, 2u * inputs - 4u) - increment;
     uint32_t first = *prng, second = ahead(first, inputs);
@@ -590,7 +590,7 @@ bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update
     *prng = ahead(first, inputs * outputs);
     clear_sticky();
     for (uint32_t i = 0; i < inputs; i += 4u) {
-        const uint32_t rows = single || inputs - i < 4u ? 0u : outputs & ~1u;
+        const uint32_t rows = inputs - i < 4u ? 0 : paired;
         gather_inputs(layer, update, i);
         if (rows > 0) {
             block->inverse[0] = ~first;

@@ -189,6 +189,34 @@ __asm__(
 "    mul_restore\n"
 "    .size mul_unpack, .-mul_unpack\n"
 
+/* mul_bytes(r0 = four bytes of a row, r1 = bytes to the next row, r2 = pairs of rows, r3 = words):
+ * the first pair, then from the last place to the second. r12: place of the pair. */
+"    .balign 4\n"
+"    .global mul_bytes\n"
+"    .thumb_func\n"
+"    .type mul_bytes, %function\n"
+"mul_bytes:\n"
+"    push    {r4-r7, lr}\n"
+"    lsls    r4, r2, #5\n"
+"    adds    r4, r4, r3\n"
+"    mov     r12, r4\n"
+"1:\n"
+"    .rept   2\n"
+"    ldrb    r4, [r0]\n"
+"    ldrb    r5, [r0, #1]\n"
+"    ldrb    r6, [r0, #2]\n"
+"    ldrb    r7, [r0, #3]\n"
+"    adds    r0, r0, r1\n"
+"    stm     r3!, {r4-r7}\n"
+"    .endr\n"
+"    mov     r3, r12\n"
+"    subs    r3, #32\n"
+"    mov     r12, r3\n"
+"    subs    r2, #1\n"
+"    bne     1b\n"
+"    pop     {r4-r7, pc}\n"
+"    .size mul_bytes, .-mul_bytes\n"
+
 /* mul_list(r0 = turned deltas of a row, r1 = list, r2 = bytes of the turned deltas, r3 = deltas that
  * may be listed, even): see mul_update_t. Returns r3 less those listed, or -1 if there are more. r5:
  * place of the pair of samples: the first, then from the last to the second. */
@@ -649,6 +677,7 @@ typedef struct {
 } mul_update_t;
 
 uint32_t mul_update(const mul_update_t *block);
+void mul_bytes(const uint8_t *row, uint32_t row_bytes, uint32_t pairs, int32_t *words);
 int32_t mul_list(const uint32_t *turned, uint32_t *list, uint32_t bytes, uint32_t listed_max);
 
 /* Four halves of each of two rows: a turned tile. */
@@ -698,24 +727,6 @@ static void unpack_pair(const void *row, const void *other, uint8_t format, uint
     }
 }
 
-/* The same for bytes, all used, of an even number of samples. */
-static __attribute__((noinline)) void unpack_bytes(const uint8_t *row, uint32_t row_bytes,
-                                                   uint32_t pairs, int32_t *out, int32_t *back)
-{
-    for (; pairs > 0; pairs--, row += row_bytes, out = back -= 8) {
-        const int32_t a = row[0], b = row[1], c = row[2], d = row[3];
-        out[0] = a;
-        out[1] = b;
-        out[2] = c;
-        out[3] = d;
-        row += row_bytes;
-        out[4] = row[0];
-        out[5] = row[1];
-        out[6] = row[2];
-        out[7] = row[3];
-    }
-}
-
 /* Unpacks four inputs of the batch; an odd last sample twice. */
 static void unpack_inputs(const kernels_layer_t *layer, const kernels_update_t *update,
                           uint32_t first, uint32_t used)
@@ -724,11 +735,11 @@ static void unpack_inputs(const kernels_layer_t *layer, const kernels_update_t *
     const uint32_t row_bytes = format == INPUT_I16 ? 2u * layer->inputs : layer->inputs;
     const uint8_t *row = (const uint8_t *)update->x + (format == INPUT_I16 ? 2u * first : first);
     int32_t *out = update->work;
-    int32_t *back = out + 16u * kernels_quads(update->count);
-    if (format == INPUT_U8 && used == 0 && update->count % 2u == 0) {
-        unpack_bytes(row, row_bytes, update->count / 2u, out, back);
+    if (format == INPUT_U8 && used == 0 && update->count % KERNELS_LANES == 0) {
+        mul_bytes(row, row_bytes, update->count / 2u, out);
         return;
     }
+    int32_t *back = out + 16u * kernels_quads(update->count);
     for (uint32_t left = update->count; left > 0; out = back -= 8) {
         const uint8_t *other = left > 1u ? row + row_bytes : row;
         unpack_pair(row, other, format, used, out);

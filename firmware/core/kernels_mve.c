@@ -3,8 +3,11 @@
  * A block is eight sums in the even registers r0..r14, eight terms of each in one VMLADAVA:
  *   forward   four samples by two outputs; packed rows [eight inputs][4 samples][8]
  *   backward  four samples by two inputs; weights and deltas are gathered
- *   update    four inputs by two outputs; packed inputs [eight samples][4 inputs][8], or for up to
- *             sixteen samples [8 inputs][samples]
+ *   update    four inputs by two outputs, every second input of eight; packed inputs
+ *             [8 inputs][samples] for up to 16 samples, else [eight samples][8 inputs][8]
+ * Steps are taken eight weights at a time: the even columns of a row in the low halves of words,
+ * the odd ones in the high halves; the sticky QC flag tells that a clamp changed one. The columns
+ * that eights leave over, and steps that a clamp may cut short, go four at a time.
  * Packed halves are filled with zeros; weights are row-major. Vectors forward may reach up to 14
  * bytes beyond the weights, into the arena behind them, where their other factors are zeros. */
 #include "speed.h"
@@ -59,7 +62,8 @@ __asm__(
 "    mve_pack_rows mve_pack_rows_i8, vldrb.s16, 8\n"
 "    mve_pack_rows mve_pack_rows_i16, vldrh.u16, 16\n"
 /* mve_pack_columns(r0 = first of eight inputs, r1 = out, r2 = inputs, r3 = samples): samples in
- * vectors of eight, \turns of each input; what is beyond the samples stays as it is. */
+ * vectors of eight; all eight inputs of a vector, or \turns = 2 vectors of each input, in a row.
+ * What is beyond the samples stays as it is. */
 "    .macro mve_pack_columns name, load, scale, width, turns\n"
 "    .balign 4\n"
 "    .global \\name\n"
@@ -79,7 +83,11 @@ __asm__(
 "    adds    r0, r0, #\\width\n"
 "    .endr\n"
 "    add     r0, r0, r2, lsl #2+\\width\n"
+"    .if \\turns == 1\n"
+"    adds    r1, r1, #128\n"
+"    .else\n"
 "    adds    r1, r1, #16\n"
+"    .endif\n"
 "    letp    lr, 1b\n"
 "2:  pop     {r4, pc}\n"
 "    .size \\name, .-\\name\n"
@@ -108,8 +116,8 @@ __asm__(
 "    vmladava.s16 r0, q0, q4\n"
 "    vmladava.s16 r2, q0, q5\n"
 "    .endm\n"
-/* mve_forward(r0 = mve_forward_t). r1 packed rows, r3 and r5 rows of weights, r7 turns left, r9 where
- * sums come from, r11 where they go to. Stack: packed rows, turns, both strides, gap, end. */
+/* mve_forward(r0 = mve_forward_t). r1 packed rows, r3 and r5 rows of weights, r7 turns left, r9
+ * where sums come from, r11 where they go to. Stack: packed rows, turns, both strides, gap, end. */
 "    .balign 4\n"
 "    .global mve_forward\n"
 "    .thumb_func\n"
@@ -177,9 +185,9 @@ __asm__(
 "    vmladav\\a\\().s16 r12, q3, q4\n"
 "    vmladav\\a\\().s16 lr, q3, q5\n"
 "    .endm\n"
-/* mve_backward(r0 = mve_backward_t). r1, r3: two columns of weights, r5 bytes of eight rows, r7 turns
- * left, r9 bytes of four pairs of deltas, r11 the record. The first turn takes the pairs of outputs
- * that fours leave over, behind others that are masked by P0. */
+/* mve_backward(r0 = mve_backward_t). r1, r3: two columns of weights, r5 bytes of eight rows, r7
+ * turns left, r9 bytes of four pairs of deltas, r11 the record. The first turn takes the pairs of
+ * outputs that fours leave over, behind others that are masked by P0. */
 "    .balign 4\n"
 "    .global mve_backward\n"
 "    .thumb_func\n"
@@ -321,6 +329,165 @@ __asm__(
 "    mve_update_rows 2\n"
 "    .size mve_update16, .-mve_update16\n"
 
+/* Gradients of every second of eight inputs from \input on, into the sums: q0, q1 deltas. */
+"    .macro mve_long_gradients input\n"
+"    ldr     r1, [r11, #20]\n"
+"    ldr     r5, [r11, #28]\n"
+"    ldr     r7, [r11, #176]\n"
+"    movs    r0, #0\n"
+"    movs    r2, #0\n"
+"    movs    r4, #0\n"
+"    movs    r6, #0\n"
+"    mov     r8, r0\n"
+"    mov     r10, r0\n"
+"    mov     r12, r0\n"
+"    mov     lr, r0\n"
+"2:  vld20.32 {q0, q1}, [r5]\n"
+"    vld21.32 {q0, q1}, [r5]!\n"
+"    vldrh.u16 q2, [r1, #16*\\input]\n"
+"    vmladava.s16 r0, q2, q0\n"
+"    vldrh.u16 q3, [r1, #16*\\input+32]\n"
+"    vmladava.s16 r2, q2, q1\n"
+"    vmladava.s16 r4, q3, q0\n"
+"    vldrh.u16 q4, [r1, #16*\\input+64]\n"
+"    vmladava.s16 r6, q3, q1\n"
+"    vmladava.s16 r8, q4, q0\n"
+"    vldrh.u16 q5, [r1, #16*\\input+96]\n"
+"    vmladava.s16 r10, q4, q1\n"
+"    adds    r1, r1, #128\n"
+"    vmladava.s16 r12, q5, q0\n"
+"    vmladava.s16 lr, q5, q1\n"
+"    subs    r7, r7, #1\n"
+"    bne     2b\n"
+"    strd    r0, r4, [r11, #104+32*\\input]\n"
+"    strd    r8, r12, [r11, #112+32*\\input]\n"
+"    strd    r2, r6, [r11, #120+32*\\input]\n"
+"    strd    r10, lr, [r11, #128+32*\\input]\n"
+"    .endm\n"
+/* kernels_step_momentum() for eight columns of a row, gradients as mve_step. r0 = vf - s, r2, r4 as
+ * there, r8 = mu, r10 = 1 - vf, r12 velocities, r1 ors QC; q1..q4 hold other things in between. */
+"    .macro mve_momentum even, odd\n"
+"    vldrw.u32 q4, [r11, #40]\n"
+"    vshl.u32 q3, q6, q4\n"
+"    vadd.i32 \\even, \\even, q3\n"
+"    vshl.s32 \\even, r0\n"
+"    vshl.u32 q3, q7, q4\n"
+"    vadd.i32 \\odd, \\odd, q3\n"
+"    vshl.s32 \\odd, r0\n"
+"    vqmovnb.s32 \\even, \\even\n"
+"    vldrh.u16 q1, [r12]\n"
+"    vqmovnt.s32 \\even, \\odd\n"
+"    vldrw.u32 q4, [r11, #192]\n"
+"    vmax.s16 \\even, \\even, q4\n"
+"    vshl.i32 q3, q6, #16\n"
+"    vmovlb.s16 q2, q1\n"
+"    vshr.u32 q3, q3, #24\n"
+"    vmla.s32 q3, q2, r8\n"
+"    vmovlt.s16 q2, q1\n"
+"    vshr.s32 q3, q3, #8\n"
+"    vshl.i32 q1, q7, #16\n"
+"    vshr.u32 q1, q1, #24\n"
+"    vmla.s32 q1, q2, r8\n"
+"    vshr.s32 q1, q1, #8\n"
+"    vmovnt.i32 q3, q1\n"
+"    vldrw.u32 q1, [r11, #208]\n"
+"    vqadd.s16 \\even, \\even, q3\n"
+"    vmov    q3, q7\n"
+"    vmax.s16 \\even, \\even, q4\n"
+"    vshrnb.i32 q3, q6, #16\n"
+"    vstrh.16 \\even, [r12]\n"
+"    vand    q3, q3, q1\n"
+"    vhadd.s16 \\even, \\even, q3\n"
+"    vldrh.u16 q3, [r3]\n"
+"    vshl.s16 \\even, r10\n"
+"    movs    r5, #0\n"
+"    vsub.i16 q3, q3, \\even\n"
+"    vmsr    fpscr_nzcvqc, r5\n"
+"    vqshl.s16 q3, r2\n"
+"    vmrs    r5, fpscr_nzcvqc\n"
+"    vshl.s16 q3, r4\n"
+"    orrs    r1, r1, r5\n"
+"    vstrh.16 q3, [r3]\n"
+"    add     r3, r3, r9\n"
+"    .endm\n"
+/* mve_update_long(r0 = mve_update_t), mve_update_momentum: any number of samples, packed as [eight
+ * samples][8 inputs][8]. Registers as mve_update8. */
+"    .macro mve_update_any momentum\n"
+"    push    {r4-r11, lr}\n"
+"    vpush   {d8-d15}\n"
+"    mov     r11, r0\n"
+"    movs    r1, #0\n"
+"    str     r1, [r11, #188]\n"
+"    vmsr    fpscr_nzcvqc, r1\n"
+"    ldr     r3, [r11, #24]\n"
+"    ldr     r9, [r11, #36]\n"
+"    vldrw.u32 q6, [r11, #72]\n"
+"    vldrw.u32 q7, [r11, #88]\n"
+"1:  mve_long_gradients 0\n"
+"    mve_long_gradients 1\n"
+"    ldm     r11, {r0, r2, r4, r6}\n"
+"    vldrw.u32 q5, [r11, #104]\n"
+"    vldrw.u32 q0, [r11, #136]\n"
+"    .if \\momentum\n"
+"    ldrd    r8, r10, [r11, #180]\n"
+"    ldr     r12, [r11, #168]\n"
+"    ldr     r1, [r11, #188]\n"
+"    mve_momentum q5, q0\n"
+"    .else\n"
+"    vldrw.u32 q4, [r11, #40]\n"
+"    mve_step q5, q0, q3\n"
+"    .endif\n"
+"    vldrw.u32 q0, [r11, #56]\n"
+"    vmlas.u32 q6, q0, r6\n"
+"    vmlas.u32 q7, q0, r6\n"
+"    vldrw.u32 q5, [r11, #120]\n"
+"    vldrw.u32 q0, [r11, #152]\n"
+"    .if \\momentum\n"
+"    ldr     r5, [r11, #172]\n"
+"    add     r12, r12, r5\n"
+"    mve_momentum q5, q0\n"
+"    ldr     r5, [r11, #172]\n"
+"    add     r12, r12, r5\n"
+"    str     r12, [r11, #168]\n"
+"    str     r1, [r11, #188]\n"
+"    .else\n"
+"    mve_step q5, q0, q3\n"
+"    .endif\n"
+"    vldrw.u32 q0, [r11, #56]\n"
+"    vmlas.u32 q6, q0, r6\n"
+"    vmlas.u32 q7, q0, r6\n"
+"    ldrd    r5, r7, [r11, #28]\n"
+"    ldr     r1, [r11, #16]\n"
+"    add     r5, r5, r1\n"
+"    subs    r7, r7, #1\n"
+"    strd    r5, r7, [r11, #28]\n"
+"    bne     1b\n"
+"    vstrw.32 q6, [r11, #72]\n"
+"    vstrw.32 q7, [r11, #88]\n"
+"    .if \\momentum\n"
+"    ldr     r0, [r11, #188]\n"
+"    .else\n"
+"    vmrs    r0, fpscr_nzcvqc\n"
+"    .endif\n"
+"    ubfx    r0, r0, #27, #1\n"
+"    vpop    {d8-d15}\n"
+"    pop     {r4-r11, pc}\n"
+"    .endm\n"
+"    .balign 4\n"
+"    .global mve_update_long\n"
+"    .thumb_func\n"
+"    .type mve_update_long, %function\n"
+"mve_update_long:\n"
+"    mve_update_any 0\n"
+"    .size mve_update_long, .-mve_update_long\n"
+"    .balign 4\n"
+"    .global mve_update_momentum\n"
+"    .thumb_func\n"
+"    .type mve_update_momentum, %function\n"
+"mve_update_momentum:\n"
+"    mve_update_any 1\n"
+"    .size mve_update_momentum, .-mve_update_momentum\n"
+
 /* mve_gradients(r0 = packed inputs, r1 = deltas, r2 = turns, r3 = eight sums): of four inputs,
  * r0, r4, r8, r12 of one output, then r2, r6, r10, lr of the next. r5 inputs, r7 turns left. */
 "    .balign 4\n"
@@ -398,29 +565,40 @@ typedef struct {
 
 /* Pairs of rows, eight columns of each. */
 typedef struct {
-    int32_t shift;             /* -s */
+    int32_t shift;             /* -s; vf - s with momentum */
     int32_t kept, kept_back;   /* 15 - wb and the opposite */
     uint32_t increment;        /* of the draws of a row */
-    uint32_t delta_gap;        /* bytes from the end of a pair's vectors to the next pair */
+    uint32_t delta_gap;        /* bytes from the end of a pair's vectors to the next pair;
+                                  mve_update_long(), mve_update_momentum(): from its start */
     const int16_t *x;          /* packed inputs */
     int16_t *w;                /* first column of the first row */
     const int16_t *delta;      /* turned tiles */
     uint32_t pairs;            /* of rows */
     uint32_t w_step;           /* bytes of a row */
-    int32_t random_shift[4];   /* s - 32 */
+    int32_t random_shift[4];   /* -32 - shift */
     uint32_t multiplier[4];    /* of the draws of a row */
     uint32_t even[4], odd[4];  /* draws of the columns; then those of the row behind the last */
-    int32_t sums[4];
+    int32_t sums[16];          /* even columns of both rows, then odd ones */
+    int16_t *velocity;         /* like w */
+    uint32_t v_step;
+    uint32_t turns;            /* vectors of samples */
+    uint32_t momentum;         /* mu */
+    int32_t fraction_shift;    /* 1 - vf */
+    uint32_t clamped;
+    uint32_t velocity_min[4];  /* halves of -32767 */
+    uint32_t fraction[4];      /* halves of 2^vf - 1 */
 } mve_update_t;
 
 _Static_assert(offsetof(mve_forward_t, to) == 36 && offsetof(mve_backward_t, masked) == 64 &&
-                   offsetof(mve_update_t, sums) == 104,
+                   offsetof(mve_update_t, sums) == 104 && offsetof(mve_update_t, fraction) == 208,
                "the assembly knows the places of the fields");
 
 void mve_forward(const mve_forward_t *record);
 void mve_backward(mve_backward_t *record);
 bool mve_update8(mve_update_t *record);
 bool mve_update16(mve_update_t *record);
+bool mve_update_long(mve_update_t *record);
+bool mve_update_momentum(mve_update_t *record);
 typedef void mve_pack_rows_t(const void *const *rows, int16_t *out, uint32_t inputs,
                              uint32_t skip);
 typedef void mve_pack_columns_t(const void *first, int16_t *out, uint32_t inputs,
@@ -521,31 +699,85 @@ void kernels_backward(const kernels_layer_t *layer, const kernels_backward_t *ba
     record.w_end = w + 4u * ((inputs + 1u) / 2u);
     record.masked = masked;
     vst1q_u16(record.rows, vmulq_n_u16(vidupq_n_u16(0, 1), (uint16_t)inputs));
-    vst1q_u32(record.delta, vaddq_n_u32(vmulq_n_u32(vidupq_n_u32(0, 1), tile_bytes),
-                                        (uint32_t)(uintptr_t)backward->delta - tile_bytes * masked));
+    const uint32_t delta = (uint32_t)(uintptr_t)backward->delta - tile_bytes * masked;
+    vst1q_u32(record.delta, vaddq_n_u32(vmulq_n_u32(vidupq_n_u32(0, 1), tile_bytes), delta));
     mve_backward(&record);
 }
 
-static mve_pack_columns_t *columns_packer(uint8_t format, bool is_long)
+static mve_pack_columns_t *columns_packer(uint8_t format, bool is_16)
 {
     switch (format) {
     case INPUT_U8:
-        return is_long ? mve_pack16_u8 : mve_pack8_u8;
+        return is_16 ? mve_pack16_u8 : mve_pack8_u8;
     case INPUT_I8:
-        return is_long ? mve_pack16_i8 : mve_pack8_i8;
+        return is_16 ? mve_pack16_i8 : mve_pack8_i8;
     default:
-        return is_long ? mve_pack16_i16 : mve_pack8_i16;
+        return is_16 ? mve_pack16_i16 : mve_pack8_i16;
     }
 }
 
-/* Whether mve_update8() or mve_update16() can do whole vectors of columns: no clamp can change a
- * step, and what it packs fits. Range: then |u| <= 2^14, so w - u fits 16 bits. */
-static bool is_plain(const kernels_layer_t *layer, const kernels_update_t *update)
+/* Vectors of samples. */
+static uint32_t update_turns(const kernels_update_t *update)
 {
-    const uint32_t samples = update->count > 8u ? 16u : 8u;
-    return update->velocity == NULL && update->gradient_max >> update->shift < 16383u &&
-           layer->inputs <= GATHERED_MAX && update->count <= 16u &&
-           16u * samples <= update->work_bytes;
+    return (update->count + 7u) / 8u;
+}
+
+/* Whether whole vectors of columns can be updated at once: no clamp can change a plain step, and
+ * what is packed fits. Range: then |u| <= 2^14, so w - u fits 16 bits. With momentum
+ * |u| <= 2^(15 - vf) whatever the gradient. */
+static bool is_regular(const kernels_layer_t *layer, const kernels_update_t *update)
+{
+    return (update->velocity != NULL || update->gradient_max >> update->shift < 16383u) &&
+           layer->inputs <= GATHERED_MAX && 128u * update_turns(update) <= update->work_bytes;
+}
+
+/* What is the same for all columns. */
+static void begin_update(const kernels_update_t *update, random_jump_t row, mve_update_t *record)
+{
+    const int32_t shift = update->velocity_bits - update->shift;
+    record->shift = shift;
+    record->kept = 15 - update->weight_bits;
+    record->kept_back = update->weight_bits - 15;
+    record->increment = row.increment;
+    record->x = update->work;
+    record->turns = update_turns(update);
+    record->momentum = update->momentum;
+    record->fraction_shift = 1 - update->velocity_bits;
+    vst1q_s32(record->random_shift, vdupq_n_s32(-32 - shift));
+    vst1q_u32(record->multiplier, vdupq_n_u32(row.multiplier));
+    vst1q_s16((int16_t *)record->velocity_min, vdupq_n_s16(-32767));
+    vst1q_s16((int16_t *)record->fraction,
+              vdupq_n_s16((int16_t)((1u << update->velocity_bits) - 1u)));
+}
+
+/* Eight columns from `first` on of all rows. */
+static bool update_eight(const kernels_layer_t *layer, const kernels_update_t *update,
+                         bool (*update_rows)(mve_update_t *), uint32_t first,
+                         mve_update_t *record)
+{
+    const uint32_t rows = layer->outputs & ~1u;
+    bool changed = false;
+    record->w = layer->weights + first;
+    record->w_step = 2u * layer->inputs;
+    record->velocity = update->velocity + first;
+    record->v_step = record->w_step;
+    record->delta = update->delta;
+    record->pairs = rows / 2u;
+    if (rows > 0) {
+        changed = update_rows(record);
+    }
+    if (rows < layer->outputs) {
+        /* The last row of an odd number: its partner has no deltas and stays 0. */
+        int16_t partner[16] = {0};
+        record->w = layer->weights + rows * layer->inputs + first;
+        record->w_step = (uint32_t)((uintptr_t)partner - (uintptr_t)record->w);
+        record->velocity = update->velocity + rows * layer->inputs + first;
+        record->v_step = (uint32_t)((uintptr_t)(partner + 8) - (uintptr_t)record->velocity);
+        record->delta = update->delta + 4u * update->quads * rows;
+        record->pairs = 1;
+        changed |= update_rows(record);
+    }
+    return changed;
 }
 
 /* random_jump() of 1, 3, 5, 7 and of 2, 4, 6, 8 draws. */
@@ -555,14 +787,18 @@ static const uint32_t increments[8] = {0x3C6EF35Fu, 0xD1CCF6E9u, 0x6252E503u, 0x
                                        0x47502932u, 0xAAF95334u, 0x9F2EC686u, 0xA3D95FA8u};
 
 /* The columns in front of the last, incomplete vector. Returns whether a clamp changed a value. */
-static bool update_plain(const kernels_layer_t *layer, const kernels_update_t *update,
-                         uint32_t prng)
+static bool update_regular(const kernels_layer_t *layer, const kernels_update_t *update,
+                           uint32_t prng)
 {
-    const uint32_t inputs = layer->inputs, pairs = layer->outputs / 2u;
-    const random_jump_t row = random_jump(inputs);
-    const bool is_long = update->count > 8u;
-    bool (*const update_rows)(mve_update_t *) = is_long ? mve_update16 : mve_update8;
-    mve_pack_columns_t *const pack = columns_packer(layer->format, is_long);
+    const uint32_t inputs = layer->inputs;
+    const uint32_t turns = update_turns(update);
+    const bool is_short = update->velocity == NULL && turns <= 2u;
+    const bool is_16 = is_short && turns == 2u;
+    bool (*const update_rows)(mve_update_t *) = update->velocity != NULL ? mve_update_momentum
+                                                : is_16                  ? mve_update16
+                                                : is_short               ? mve_update8
+                                                                         : mve_update_long;
+    mve_pack_columns_t *const pack = columns_packer(layer->format, is_16);
     const uint32_t width = layer->format == INPUT_I16 ? 2u : 1u;
     const uint8_t *x = update->x;
     int16_t *const work = update->work;
@@ -571,37 +807,16 @@ static bool update_plain(const kernels_layer_t *layer, const kernels_update_t *u
     uint32x4_t odd =
         vaddq_u32(vmulq_n_u32(vld1q_u32(multipliers + 4), prng), vld1q_u32(increments + 4));
     mve_update_t record;
-    record.shift = -(int32_t)update->shift;
-    record.kept = 15 - update->weight_bits;
-    record.kept_back = update->weight_bits - 15;
-    record.increment = row.increment;
-    record.delta_gap = 16u * update->quads - (is_long ? 64u : 32u);
-    record.x = work;
-    vst1q_s32(record.random_shift, vdupq_n_s32(update->shift - 32));
-    vst1q_u32(record.multiplier, vdupq_n_u32(row.multiplier));
-    for (uint32_t k = 0; k < (is_long ? 128u : 64u); k += 8u) {
+    begin_update(update, random_jump(inputs), &record);
+    record.delta_gap = 16u * update->quads - (is_short ? 32u * turns : 0u);
+    for (uint32_t k = 0; k < 64u * turns; k += 8u) {
         vst1q_s16(work + k, vdupq_n_s16(0));
     }
     for (uint32_t i = 0; i + 8u <= inputs; i += 8u, x += 8u * width) {
         pack(x, work, inputs, update->count);
         vst1q_u32(record.even, even);
         vst1q_u32(record.odd, odd);
-        record.w = layer->weights + i;
-        record.w_step = 2u * inputs;
-        record.delta = update->delta;
-        record.pairs = pairs;
-        if (pairs > 0) {
-            changed |= update_rows(&record);
-        }
-        if (layer->outputs % 2u != 0) {
-            /* The last row of an odd number: its partner has no deltas and stays 0. */
-            int16_t partner[8] = {0};
-            record.w = layer->weights + 2u * pairs * inputs + i;
-            record.w_step = (uint32_t)((uintptr_t)partner - (uintptr_t)record.w);
-            record.delta = update->delta + 8u * update->quads * pairs;
-            record.pairs = 1;
-            changed |= update_rows(&record);
-        }
+        changed |= update_eight(layer, update, update_rows, i, &record);
         even = vaddq_n_u32(vmulq_n_u32(even, multipliers[7]), increments[7]);
         odd = vaddq_n_u32(vmulq_n_u32(odd, multipliers[7]), increments[7]);
     }
@@ -746,8 +961,8 @@ bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update
     uint32_t first = 0;
     bool changed = false;
     *prng = random_ahead(start, (uint32_t)layer->inputs * layer->outputs);
-    if (is_plain(layer, update)) {
-        changed = update_plain(layer, update, start);
+    if (is_regular(layer, update)) {
+        changed = update_regular(layer, update, start);
         first = layer->inputs & ~7u;
     }
     return update_columns(layer, update, first, start) || changed;

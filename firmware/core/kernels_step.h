@@ -24,7 +24,8 @@ static inline int16_t kernels_step(int32_t w, int32_t gradient, uint32_t r,
 }
 
 /* The same with momentum: g = clamp((G + (r >> (32 - (s - vf)))) >> (s - vf)),
- * V = clamp(((V mu + ((r >> 8) & 255)) >> 8) + g), w = clamp(w - ((V + (r >> 16 & (2^vf - 1))) >> vf)).
+ * V = clamp(((V mu + ((r >> 8) & 255)) >> 8) + g),
+ * w = clamp(w - ((V + (r >> 16 & (2^vf - 1))) >> vf)).
  * Range: |V mu| < 2^23; |V| + 2^8 and |w| + 2^15 are far below 2^31. */
 static inline int16_t kernels_step_momentum(int32_t w, int16_t *velocity, int32_t gradient,
                                             uint32_t r, const kernels_update_t *update,
@@ -37,7 +38,8 @@ static inline int16_t kernels_step_momentum(int32_t w, int16_t *velocity, int32_
         fixed_clamp(fixed_floor(gradient + (int32_t)(r >> (32u - s)), s), -32767, 32767);
     const int32_t kept = fixed_floor(*velocity * update->momentum + (int32_t)((r >> 8) & 255u), 8);
     const int32_t v = fixed_clamp(kept + g, -32767, 32767);
-    const int32_t moved = w - fixed_floor(v + (int32_t)((r >> 16) & fraction), update->velocity_bits);
+    const int32_t part = (int32_t)((r >> 16) & fraction);
+    const int32_t moved = w - fixed_floor(v + part, update->velocity_bits);
     const int32_t moved_kept = fixed_clamp(moved, -high - 1, high);
     *changed |= moved ^ moved_kept;
     *velocity = (int16_t)v;

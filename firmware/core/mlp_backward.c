@@ -17,8 +17,8 @@ static void clamp_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, int32
 }
 
 #ifdef VECTOR
-/* Sums of four lanes: of 2h and 2h + 1 in half[h], `other` words apart; to be cleared first where the
- * bytes of `row`, of the first lane and behind it of the others, are 0. */
+/* Sums of four lanes: of 2h and 2h + 1 in half[h], `other` words apart; to be cleared first where
+ * the bytes of `row`, of the first lane and behind it of the others, are 0. */
 typedef struct {
     norm_vector_t half[2];
     uint32_t other;

@@ -32,8 +32,8 @@ __asm__(
 "    letp    lr, 1b\n"
 "2:  pop     {r4, pc}\n"
 
-/* r0 sums of a row, r1 rows left, r4 a row, r5 and r6 bytes to the next; q1 zeros, q2 largest. RN of
- * a value of at least 0 is VRSHL by -shift. */
+/* r0 sums of a row, r1 rows left, r4 a row, r5 and r6 bytes to the next; q1 zeros, q2 largest. RN
+ * of a value of at least 0 is VRSHL by -shift. */
 "    vector_function vector_rectify\n"
 "    push    {r5, r6}\n"
 "    ldrd    r5, r4, [sp, #16]\n"
@@ -103,8 +103,8 @@ __asm__(
 "    vmin.s32 \\to, \\q, q0\n"
 "    vmov.i32 \\q, #0\n"
 "    .endm\n"
-/* r1, r2 sums, r3 tiles, r4 pairs, r5..r7 steps, r9 row, r12, r8 sums; q2, q5 largest of both halves,
- * q3 bytes to the sums, q4, q6 to the bytes of the rows; then q1, q4 shifts. */
+/* r1, r2 sums, r3 tiles, r4 pairs, r5..r7 steps, r9 row, r12, r8 sums; q2, q5 largest of both
+ * halves, q3 bytes to the sums, q4, q6 to the bytes of the rows; then q1, q4 shifts. */
 "    vector_function vector_normalise\n"
 "    push    {r5-r11}\n"
 "    vpush   {d8-d13}\n"
@@ -208,10 +208,11 @@ __asm__(
 "    mov     r0, r3\n"
 "    pop     {r4, pc}\n"
 
-/* vector_scale(r0 tile, r1 halves to the next, r2 tiles, r3 scales; stack: lanes, factor, exponent,
- * limit). A left shift saturates and is clamped then, as RS does; the gathers swap the middle two of
- * (lane, output) = (0, j), (0, j + 1), (1, j), (1, j + 1). q1: bytes of that order, q2 and q3 factors
- * of both halves of a tile, q4 and q5 shifts, q6 and q7 limits; r3 the second half. */
+/* vector_scale(r0 tile, r1 halves to the next, r2 tiles, r3 scales; stack: lanes, factor,
+ * exponent, limit). A left shift saturates and is clamped then, as RS does; the gathers swap the
+ * middle two of (lane, output) = (0, j), (0, j + 1), (1, j), (1, j + 1). q1: bytes of that order,
+ * q2 and q3 factors of both halves of a tile, q4 and q5 shifts, q6 and q7 limits; r3 the second
+ * half. */
 "    vector_function vector_scale\n"
 "    push    {r5-r10}\n"
 "    vpush   {d8-d15}\n"
