@@ -146,8 +146,8 @@ static uint8_t row_format(const uint8_t *model, uint32_t l)
     return activation_format(below.activation, below.activation_bits);
 }
 
-/* Parameters of all layers, then rows of all layers, with the gates of sign. Fills the records unless
- * `records` is NULL. Returns the end. */
+/* Parameters of all layers, then rows of all layers, with the gates of sign. Fills the records
+ * unless `records` is NULL. Returns the end. */
 static uint32_t lay_out_layers(const uint8_t *model, mlp_layer_t *records, uint32_t start)
 {
     const uint32_t layers = model[MODEL_AT_LAYER_COUNT];
