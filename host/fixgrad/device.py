@@ -40,11 +40,15 @@ from fixgrad.transport import Place
 
 READ_STATE_TRIES = 10
 
+LOAD_TRIES = 3
+"""A line that repeats old bytes can overwrite a part of the state while it is loaded."""
+
 TICKS_MASK = 0xFFFFFF
 """What counts of a profile's ticks."""
 
-PARTIAL_FRAME_PAUSE_S = 0.001
-"""Pause while the rest of an answer is on its way: waking for every byte would cost more."""
+PARTIAL_FRAME_PAUSE_S = 0.004
+"""Pause while the rest of an answer is on its way, about 46 bytes at 115200 baud: waking for every
+byte would cost more."""
 
 NO_DATASET = bytes(protocol.field_bytes(protocol.DATASET_FIELDS))
 """The region of a run whose samples travel as the model stores them, as often as needed."""
@@ -300,9 +304,17 @@ class Device:
             ModelError: the device refuses the model or the state.
             LinkError: the device stopped answering.
         """
+        for _ in range(LOAD_TRIES):
+            if self._try_load(config.encode(), state.encode(), dataset, run_id, position):
+                return
+        raise ModelError(f"{self.url}: the device refuses the state: a value is out of range")
+
+    def _try_load(
+        self, model: bytes, data: bytes, dataset: bytes, run_id: int, position: int
+    ) -> bool:
+        """Load; return False where what arrived is not what was sent."""
         self.hello()
         self._held = self.info.boot_id, None
-        model, data = config.encode(), state.encode()
         self._load_model(model)
         self._load_dataset(dataset)
         self._load_bytes(Region.STATE, data, 0)
@@ -316,9 +328,10 @@ class Device:
         self._require_type(answer, Message.COMMIT_ACK)
         self._require_same_boot(answer.payload[0])
         if answer.payload[0] == Status.BAD_STATE:
-            raise ModelError(f"{self.url}: the device refuses the state: a value is out of range")
+            return False
         self._require_ok(answer.payload[0], "the run")
         self._held = self.info.boot_id, run_id
+        return True
 
     def read_state(self, config: ModelConfig) -> tuple[State, int]:
         """Return the device's state and the position of the sample that it wants next.

@@ -454,6 +454,7 @@ def _report(
             "timeouts": stats.expiries,
             "efficiency": round(stats.efficiency, 4),
             "round_trip_ms": round(1000 * stats.round_trip_s, 3),
+            "idle_share": round(stats.idle_share, 4),
         },
     }
 
@@ -466,6 +467,7 @@ def _print_report(report: dict[str, object], test: Measured) -> None:
     print_line(
         f"{report['steps']} steps, digest {report['digest']}; {100 * payload / wire:.1f} % of "
         f"{wire:,} bytes sent were samples, {link['retransmitted_bytes']:,} bytes sent again, "
-        f"round trip {link['round_trip_ms']:.1f} ms"
+        f"round trip {link['round_trip_ms']:.1f} ms, nothing outstanding for "
+        f"{100 * link['idle_share']:.1f} % of the time"
     )
     print_line(f"kept in {report['out']}")
