@@ -22,7 +22,7 @@ class Ceiling(NamedTuple):
 CEILINGS = {
     "disco_f100rb": Ceiling(17920, 880, 568, 8),
     "olimex_p405": Ceiling(22528, 5400, 704, 16),
-    "bbcmicrobit": Ceiling(18944, 1664, 896, 16),
+    "bbcmicrobit": Ceiling(20992, 1664, 896, 16),
     "mps2_an385": Ceiling(17408, 5400, 704, 16),
     "mps2_an386": Ceiling(22528, 5400, 704, 16),
     "mps2_an500": Ceiling(22528, 5400, 704, 16),
