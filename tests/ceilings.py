@@ -20,7 +20,7 @@ class Ceiling(NamedTuple):
 
 
 CEILINGS = {
-    "disco_f100rb": Ceiling(17408, 880, 568, 8),
+    "disco_f100rb": Ceiling(18048, 880, 568, 8),
     "olimex_p405": Ceiling(22528, 5400, 704, 16),
     "bbcmicrobit": Ceiling(20480, 1664, 896, 16),
     "mps2_an385": Ceiling(23552, 5400, 704, 16),

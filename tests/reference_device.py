@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from fixgrad import protocol
-from fixgrad.device import Evaluation, Inference, Progress
+from fixgrad.device import NO_DATASET, Evaluation, Inference, Progress
 from fixgrad.model import INPUT_DTYPES, ModelConfig, State
 from fixgrad.reference import Reference
 from fixgrad.session import SessionLostError
@@ -50,8 +50,12 @@ class ReferenceDevice:
         self.info = replace(self.info, digest=digest)
         return self.info
 
-    def load(self, config: ModelConfig, state: State, run_id: int, position: int) -> None:
+    def load(
+        self, config: ModelConfig, state: State, run_id: int, position: int,
+        dataset: bytes = NO_DATASET,
+    ) -> None:
         """Replace the run."""
+        assert dataset == NO_DATASET
         self.config = config
         self.reference = self._make(config, state)
         self.info = Info(run_id, position)

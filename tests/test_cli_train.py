@@ -94,7 +94,9 @@ def test_link_counts_every_sample_once(trained: tuple[RunFolder, dict[str, Any]]
     assert link["round_trip_ms"] > 0
     assert link["frames"] > 0
     assert (link["retransmitted_bytes"], link["go_backs"]) == (0, 0)
-    assert link["payload_bytes"] == 20 * 120 * (4 * 2 + 1)
+    # 114 values stand in the features: a table of 128, 4 codes of 7 bits and a class each, once.
+    assert link["cached"] is True
+    assert link["payload_bytes"] == 10 + 128 * 2 + 120 * (4 + 1)
     assert link["wire_bytes"] > link["payload_bytes"]
     assert link["retransmitted_bytes"] == 0
 
@@ -122,9 +124,9 @@ def test_text_report_stands_on_stdout_and_progress_on_stderr() -> None:
     assert lines[0].startswith("test accuracy on posix: ")
     assert "45 steps, digest " in lines[1]
     assert lines[2] == "kept in runs/a"
-    assert [line[:9] for line in result.stderr.splitlines()] == [
-        "epoch 1/3", "epoch 2/3", "epoch 3/3"
-    ]  # fmt: skip
+    told, *epochs = result.stderr.splitlines()
+    assert told == "the board keeps the 120 samples, 866 bytes: they are sent once"
+    assert [line[:9] for line in epochs] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
     assert "\x1b" not in result.output
 
 
@@ -272,12 +274,28 @@ def len_of_answers(monkeypatch: pytest.MonkeyPatch, run: str) -> int:
     return counted[0]
 
 
-def test_reset_of_the_device_is_told_and_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+STREAM = ["--stream"]
+KEPT: list[str] = []
+
+
+def test_streamed_samples_are_packed_and_counted_in_every_epoch() -> None:
+    run = str(write_run("a.toml", "digits"))
+    kept = json.loads(fixgrad("train", run, *SIM, "--out", "kept", "--json").stdout)
+    streamed = json.loads(fixgrad("train", run, *SIM, *STREAM, "--out", "out", "--json").stdout)
+    assert kept["digest"] == streamed["digest"]
+    assert streamed["link"]["cached"] is False
+    assert streamed["link"]["payload_bytes"] == 3 * 1437 * (64 * 5 // 8 + 1)
+
+
+@pytest.mark.parametrize(("way", "answer"), [(STREAM, 5), (KEPT, 2)])
+def test_reset_of_the_device_is_told_and_changes_no_bit(
+    monkeypatch: pytest.MonkeyPatch, way: list[str], answer: int
+) -> None:
     run = str(write_run("a.toml", "digits"))
     whole = json.loads(fixgrad("train", run, *SIM, "--out", "whole", "--json").stdout)
-    break_at(monkeypatch, 5, press_reset)
-    result = fixgrad("train", run, *SIM, "--out", "out", "--json")
-    told = "the device had lost the session; going on where the board stands, sample "
+    break_at(monkeypatch, answer, press_reset)
+    result = fixgrad("train", run, *SIM, *way, "--out", "out", "--json")
+    told = "the device had lost the session; going on"
     assert told in result.stderr
     assert json.loads(result.stdout)["digest"] == whole["digest"]
 
@@ -288,13 +306,16 @@ def end_process(device: Device) -> None:
     process.wait()
 
 
-def test_vanished_port_is_waited_for_and_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("way", "answer", "sample"), [(STREAM, 5, 0), (KEPT, 2, 1437)])
+def test_vanished_port_is_waited_for_and_changes_no_bit(
+    monkeypatch: pytest.MonkeyPatch, way: list[str], answer: int, sample: int
+) -> None:
     run = str(write_run("a.toml", "digits"))
     whole = json.loads(fixgrad("train", run, *SIM, "--out", "whole", "--json").stdout)
-    break_at(monkeypatch, 5, end_process)
-    result = fixgrad("train", run, *SIM, "--out", "out", "--json")
+    break_at(monkeypatch, answer, end_process)
+    result = fixgrad("train", run, *SIM, *way, "--out", "out", "--json")
     assert "vanished" in result.stderr and "waiting for it" in result.stderr
-    assert "back on sim://; going on from the last checkpoint, sample 0" in result.stderr
+    assert f"back on sim://; going on from the last checkpoint, sample {sample}" in result.stderr
     assert json.loads(result.stdout)["digest"] == whole["digest"]
 
 
@@ -302,7 +323,7 @@ def test_vanished_port_is_not_waited_for_longer_than_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = str(write_run("a.toml", "digits"))
-    break_at(monkeypatch, 5, end_process)
+    break_at(monkeypatch, 1, end_process)
     line = refusal(7, "train", run, *SIM, "--out", "out", "--wait", "0")
     assert "vanished" in line and "continue with: fixgrad train --resume out" in line
 

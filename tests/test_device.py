@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import serial
 from fixgrad import protocol, simulator, transport
-from fixgrad.device import Device
+from fixgrad.device import NO_DATASET, Device
 from fixgrad.errors import (
     BuildError,
     DataError,
@@ -652,7 +652,7 @@ def test_positions_of_the_run_are_committed_with_their_crc(device: Device) -> No
         if frame.type == Message.COMMIT
     ]
     (commit,) = commits
-    crc = zlib.crc32(SMALL.encode() + state.encode())
+    crc = zlib.crc32(SMALL.encode() + state.encode() + NO_DATASET)
     assert protocol.unpack(protocol.COMMIT_FIELDS, commit.payload) == {
         "run_id": RUN, "next": 5, "crc": crc,
     }  # fmt: skip

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import serial
 from fixgrad import protocol
+from fixgrad.device import NO_DATASET
 from fixgrad.framing import Decoder, Frame, encode_frame
 from fixgrad.model import ModelConfig, State, state_bytes
 from fixgrad.protocol import InputFormat, Loss, Message, Reason, Region, Status
@@ -99,7 +100,7 @@ class Wire:
 
 
 def run_crc(config: ModelConfig, state: State) -> int:
-    return zlib.crc32(config.encode() + state.encode())
+    return zlib.crc32(config.encode() + state.encode() + NO_DATASET)
 
 
 @pytest.fixture(scope="module")
@@ -291,8 +292,8 @@ def test_model_not_at_offset_zero_is_a_bad_offset(wire: Wire) -> None:
 
 def test_unknown_region_is_a_bad_message(wire: Wire) -> None:
     wire.hello()
-    assert wire.load(2, 0, b"\0\0")[0] == Status.BAD_MESSAGE
-    assert wire.read_region(2, 0, 2) == (Status.BAD_MESSAGE, 0, b"")
+    assert wire.load(3, 0, b"\0\0")[0] == Status.BAD_MESSAGE
+    assert wire.read_region(3, 0, 2) == (Status.BAD_MESSAGE, 0, b"")
 
 
 @pytest.mark.parametrize(

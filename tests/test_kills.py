@@ -140,6 +140,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_digest(tmp_path: Path) 
     for epochs in (1, 2, 1, 3):
         process = train(tmp_path, *arguments)
         assert process.stderr is not None
+        assert "the board keeps" in process.stderr.readline()
         if arguments[0] == "--resume":
             assert "going on from the last checkpoint" in process.stderr.readline()
         for _ in range(epochs):

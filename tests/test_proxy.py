@@ -148,6 +148,14 @@ def test_trace_shows_messages_in_any_portions_and_damage() -> None:
             "NO_SESSION, session 0, pos 2, reason RUN",
         ),
         (encode_frame(Message.DATA, 1, 5, bytes(20)), "DATA, session 1, pos 5, 20 bytes"),
+        (
+            encode_frame(Message.TRAIN_TO, 1, 5, b"\x10\0\x80\0\xf4\x08\0\x90\0\xf4"),
+            "TRAIN_TO, session 1, pos 5, 16 samples at 128·2^-12, 8 samples at 144·2^-12",
+        ),
+        (
+            encode_frame(Message.LOAD, 1, 250, b"\2" + bytes(9)),
+            "LOAD, session 1, pos 250, region DATASET, 9 bytes",
+        ),
         (encode_frame(0x55, 1, 5), "type 0x55, session 1, pos 5"),
         (
             encode_frame(Message.READ, 1, 5, b"\1"),

@@ -20,29 +20,28 @@ void link_init(link_t *l, uint32_t boot_id, void *arena, size_t arena_bytes)
     trainer_init(&l->trainer, arena, arena_bytes);
 }
 
-static REPLY_FUNCTION void reply_no_session(const link_t *l, uint8_t reason)
+static void reply_no_session(const link_t *l, uint8_t reason)
 {
-    reply_t r;
-    reply_begin(&r, l->trainer.session, MSG_NO_SESSION, l->boot_id);
-    reply_u8(&r, reason);
-    reply_end(&r);
+    reply_frame(l->trainer.session, MSG_NO_SESSION, l->boot_id, &reason, sizeof reason);
 }
 
 static REPLY_FUNCTION void reply_hello(link_t *l, uint32_t nonce)
 {
+    uint8_t head[HELLO_ACK_BYTES];
+    head[HELLO_ACK_AT_PROTOCOL] = PROTOCOL_VERSION;
+    head[HELLO_ACK_AT_NUMERICS] = NUMERICS_VERSION;
+    bytes_put_u16(head + HELLO_ACK_AT_FIRMWARE, FIRMWARE_MAJOR << 8 | FIRMWARE_MINOR);
+    bytes_put_u32(head + HELLO_ACK_AT_SCHEMA, PROTOCOL_SCHEMA);
+    bytes_put_u32(head + HELLO_ACK_AT_BOOT_ID, l->boot_id);
+    bytes_put_u32(head + HELLO_ACK_AT_RUN_ID, l->trainer.run_id);
+    bytes_put_u32(head + HELLO_ACK_AT_NEXT, l->trainer.next);
+    bytes_put_u32(head + HELLO_ACK_AT_DIGEST, trainer_digest(&l->trainer));
+    bytes_put_u32(head + HELLO_ACK_AT_ARENA_BYTES, (uint32_t)l->trainer.arena_bytes);
+    bytes_put_u16(head + HELLO_ACK_AT_PAYLOAD_MAX, LINK_PAYLOAD_MAX);
+    bytes_put_u16(head + HELLO_ACK_AT_WINDOW_BYTES, port_window_bytes);
     reply_t r;
     reply_begin(&r, l->trainer.session, MSG_HELLO_ACK, nonce);
-    reply_u8(&r, PROTOCOL_VERSION);
-    reply_u8(&r, NUMERICS_VERSION);
-    reply_u16(&r, (uint16_t)(FIRMWARE_MAJOR << 8 | FIRMWARE_MINOR));
-    reply_u32(&r, PROTOCOL_SCHEMA);
-    reply_u32(&r, l->boot_id);
-    reply_u32(&r, l->trainer.run_id);
-    reply_u32(&r, l->trainer.next);
-    reply_u32(&r, trainer_digest(&l->trainer));
-    reply_u32(&r, (uint32_t)l->trainer.arena_bytes);
-    reply_u16(&r, LINK_PAYLOAD_MAX);
-    reply_u16(&r, port_window_bytes);
+    reply_bytes(&r, head, sizeof head);
     reply_text(&r, port_board);
     reply_text(&r, port_core);
     reply_end(&r);
@@ -84,6 +83,7 @@ static void handle_frame(link_t *l, size_t count)
     if (frame[AT_TYPE] == MSG_HELLO) {
         if (session != 0 && payload_bytes == 0) {
             l->trainer.session = session;
+            l->trainer.end = 0;
             reply_hello(l, pos);
         }
     } else if (session == 0 || session != l->trainer.session) {
@@ -92,6 +92,11 @@ static void handle_frame(link_t *l, size_t count)
                                payload_bytes)) {
         reply_no_session(l, REASON_RUN);
     }
+}
+
+bool link_work(link_t *l)
+{
+    return trainer_work(&l->trainer);
 }
 
 void link_receive(link_t *l, const uint8_t *bytes, size_t count)

@@ -18,15 +18,19 @@ _Static_assert(LINK_PAYLOAD_MAX >= 256u && LINK_PAYLOAD_MAX <= 65535u - FRAME_HE
 
 typedef struct {
     uint8_t frame[LINK_FRAME_MAX];
-    cobs_decoder_t decoder;
-    trainer_t trainer;
-    uint32_t boot_id;
     bool mute; /* damage was reported; nothing more about it until a good frame */
+    cobs_decoder_t decoder;
+    uint32_t boot_id;
+    trainer_t trainer; /* holds 64 bits: last, no gap stands around it */
 } link_t;
 
 void link_init(link_t *l, uint32_t boot_id, void *arena, size_t arena_bytes);
 
 /* Takes received bytes in any portions. Every frame is applied and answered before the next. */
 void link_receive(link_t *l, const uint8_t *bytes, size_t count);
+
+/* Does a bounded part of what was asked for; false if nothing is left to do. To be called between
+ * receptions. */
+bool link_work(link_t *l);
 
 #endif

@@ -70,13 +70,14 @@ static bool take_features(const mlp_t *m, uint32_t b, const uint8_t *bytes)
     if (!mlp_features_valid(m, bytes)) {
         return false;
     }
+    void *row = mlp_row(m, layer, b);
     if (layer->format == INPUT_I16) {
-        int16_t *row = mlp_row(m, layer, b);
+        int16_t *values = row;
         for (uint32_t i = 0; i < layer->inputs; i++) {
-            row[i] = (int16_t)bytes_u16(bytes + 2 * i);
+            values[i] = (int16_t)bytes_u16(bytes + 2 * i);
         }
-    } else {
-        copy(mlp_row(m, layer, b), bytes, layer->inputs);
+    } else if (row != bytes) {
+        copy(row, bytes, layer->inputs);
     }
     return true;
 }

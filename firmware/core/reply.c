@@ -14,8 +14,8 @@ void reply_begin(reply_t *r, uint8_t session, uint8_t type, uint32_t pos)
 {
     cobs_encode_begin(&r->encoder);
     r->crc = 0;
-    reply_u8(r, type);
-    reply_u8(r, session);
+    const uint8_t head[2] = {type, session};
+    reply_bytes(r, head, sizeof head);
     reply_u32(r, pos);
 }
 
@@ -23,18 +23,6 @@ void reply_bytes(reply_t *r, const uint8_t *bytes, size_t count)
 {
     r->crc = crc32_update(r->crc, bytes, count);
     encode(r, bytes, count);
-}
-
-void reply_u8(reply_t *r, uint8_t value)
-{
-    reply_bytes(r, &value, 1);
-}
-
-void reply_u16(reply_t *r, uint16_t value)
-{
-    uint8_t bytes[2];
-    bytes_put_u16(bytes, value);
-    reply_bytes(r, bytes, sizeof bytes);
 }
 
 void reply_u32(reply_t *r, uint32_t value)
@@ -47,7 +35,7 @@ void reply_u32(reply_t *r, uint32_t value)
 void reply_text(reply_t *r, const char *text)
 {
     do {
-        reply_u8(r, (uint8_t)*text);
+        reply_bytes(r, (const uint8_t *)text, 1);
     } while (*text++ != 0);
 }
 
@@ -57,4 +45,13 @@ void reply_end(reply_t *r)
     bytes_put_u32(crc, r->crc);
     encode(r, crc, sizeof crc);
     cobs_encode_end(&r->encoder);
+}
+
+REPLY_FUNCTION void reply_frame(uint8_t session, uint8_t type, uint32_t pos, const uint8_t *payload,
+                                size_t count)
+{
+    reply_t r;
+    reply_begin(&r, session, type, pos);
+    reply_bytes(&r, payload, count);
+    reply_end(&r);
 }

@@ -17,11 +17,13 @@ typedef struct {
     uint32_t crc;
 } reply_t;
 
-/* One frame: begin, put all of its payload in order, end. */
+/* One whole frame. */
+REPLY_FUNCTION void reply_frame(uint8_t session, uint8_t type, uint32_t pos, const uint8_t *payload,
+                                size_t count);
+
+/* A frame in parts: begin, put all of its payload in order, end. */
 void reply_begin(reply_t *r, uint8_t session, uint8_t type, uint32_t pos);
 void reply_bytes(reply_t *r, const uint8_t *bytes, size_t count);
-void reply_u8(reply_t *r, uint8_t value);
-void reply_u16(reply_t *r, uint16_t value);
 void reply_u32(reply_t *r, uint32_t value);
 void reply_text(reply_t *r, const char *text); /* with the zero that ends it */
 void reply_end(reply_t *r);

@@ -2,21 +2,26 @@
 
 #include "bytes.h"
 #include "crc32.h"
+#include "mlp_dataset.h"
 #include "mlp_model.h"
 #include "port_config.h"
 #include "profile.h"
 #include "protocol.h"
 #include "reply.h"
 
+#include <string.h>
+
 /* Bytes of a region that its checksum takes at a time: even. */
 #define CHUNK_BYTES 32u
+
+#define POSITION_BYTES 4u
 
 /* Inlined, all handlers would weigh on the stack of a step. */
 #define HANDLER __attribute__((noinline))
 
 void trainer_init(trainer_t *t, void *arena, size_t arena_bytes)
 {
-    *t = (trainer_t){.arena = arena, .arena_bytes = arena_bytes};
+    *t = (trainer_t){.arena = arena, .arena_bytes = arena_bytes, .dataset = mlp_dataset_none};
 }
 
 static bool has_model(const trainer_t *t)
@@ -29,60 +34,93 @@ uint32_t trainer_digest(trainer_t *t)
     return has_model(t) ? mlp_digest(&t->mlp) : 0;
 }
 
-static REPLY_FUNCTION void reply_data(const trainer_t *t, uint8_t status, uint32_t digest)
-{
-    reply_t r;
-    const mlp_counters_t *counters = mlp_counters(&t->mlp);
-    reply_begin(&r, t->session, MSG_DATA_ACK, t->next);
-    reply_u8(&r, status);
-    reply_u32(&r, mlp_step_count(&t->mlp));
-    reply_u32(&r, digest);
-    reply_u32(&r, (uint32_t)counters->loss_sum);
-    reply_u32(&r, (uint32_t)(counters->loss_sum >> 32));
-    reply_u32(&r, counters->correct);
-    reply_u32(&r, counters->wsat);
-    reply_u32(&r, counters->asat);
-    reply_u32(&r, counters->bsat);
-    reply_end(&r);
-}
-
 void trainer_acknowledge(trainer_t *t, uint8_t status)
 {
-    reply_data(t, status, trainer_digest(t));
+    const mlp_counters_t *counters = mlp_counters(&t->mlp);
+    uint8_t answer[DATA_ACK_BYTES];
+    answer[DATA_ACK_AT_STATUS] = status;
+    bytes_put_u32(answer + DATA_ACK_AT_STEP, mlp_step_count(&t->mlp));
+    bytes_put_u32(answer + DATA_ACK_AT_DIGEST, trainer_digest(t));
+    bytes_put_u32(answer + DATA_ACK_AT_LOSS_SUM, (uint32_t)counters->loss_sum);
+    bytes_put_u32(answer + DATA_ACK_AT_LOSS_SUM + 4, (uint32_t)(counters->loss_sum >> 32));
+    bytes_put_u32(answer + DATA_ACK_AT_CORRECT, counters->correct);
+    bytes_put_u32(answer + DATA_ACK_AT_WSAT, counters->wsat);
+    bytes_put_u32(answer + DATA_ACK_AT_ASAT, counters->asat);
+    bytes_put_u32(answer + DATA_ACK_AT_BSAT, counters->bsat);
+    reply_frame(t->session, MSG_DATA_ACK, t->next, answer, sizeof answer);
+}
+
+/* Forgets a data set that would lie elsewhere, or end beyond the arena. */
+static int load_model(trainer_t *t, const uint8_t *bytes, size_t count, uint32_t *detail)
+{
+    const int status = mlp_configure(&t->mlp, bytes, count, t->arena, t->arena_bytes, detail);
+    if (status != STATUS_OK || t->dataset != mlp_dataset_place(&t->mlp) ||
+        *detail + mlp_dataset_bytes(&t->mlp, t->dataset) > t->arena_bytes) {
+        t->dataset = mlp_dataset_none;
+    }
+    return status;
+}
+
+/* The head comes whole: it says how long the region is. */
+static int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *bytes, size_t count,
+                        uint32_t *detail)
+{
+    uint8_t *region = mlp_dataset_place(&t->mlp);
+    const uint8_t *head = t->dataset;
+    if (offset == 0) {
+        if (count < DATASET_BYTES || bytes[DATASET_AT_BITS] > 8) {
+            return STATUS_BAD_MESSAGE;
+        }
+        head = bytes;
+    } else if (offset < DATASET_BYTES) {
+        return STATUS_BAD_OFFSET;
+    }
+    const uint32_t size = mlp_dataset_bytes(&t->mlp, head);
+    if (head == bytes && size == DATASET_BYTES) { /* it says nothing, and needs no memory */
+        t->dataset = mlp_dataset_none;
+        return STATUS_OK;
+    }
+    *detail = (uint32_t)(region - (uint8_t *)t->arena) + size;
+    if (*detail > t->arena_bytes) {
+        return STATUS_NO_MEMORY;
+    }
+    if (offset > size || count > size - offset) {
+        return STATUS_BAD_OFFSET;
+    }
+    if (offset == 0) {
+        t->dataset = region;
+    }
+    memcpy(region + offset, bytes, count);
+    return STATUS_OK;
 }
 
 static int load_region(trainer_t *t, uint8_t region, uint32_t offset, const uint8_t *bytes,
                        size_t count, uint32_t *detail)
 {
-    switch (region) {
-    case REGION_MODEL:
-        return offset != 0 ? STATUS_BAD_OFFSET
-                           : mlp_configure(&t->mlp, bytes, count, t->arena, t->arena_bytes, detail);
-    case REGION_STATE:
-        return has_model(t) ? mlp_state_write(&t->mlp, offset, bytes, count) : STATUS_BAD_OFFSET;
-    default:
+    if (region > REGION_DATASET) {
         return STATUS_BAD_MESSAGE;
     }
-}
-
-static REPLY_FUNCTION void reply_load(const trainer_t *t, uint32_t pos, uint8_t region,
-                                      uint8_t status, uint32_t detail)
-{
-    reply_t r;
-    reply_begin(&r, t->session, MSG_LOAD_ACK, pos);
-    reply_u8(&r, region);
-    reply_u8(&r, status);
-    reply_u32(&r, detail);
-    reply_end(&r);
+    if (region == REGION_MODEL && offset == 0) {
+        return load_model(t, bytes, count, detail);
+    }
+    if (region == REGION_MODEL || !has_model(t)) {
+        return STATUS_BAD_OFFSET;
+    }
+    return region == REGION_STATE ? mlp_state_write(&t->mlp, offset, bytes, count)
+                                  : load_dataset(t, offset, bytes, count, detail);
 }
 
 static HANDLER void handle_load(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
+    uint8_t answer[LOAD_ACK_BYTES] = {payload[0]};
     uint32_t detail = 0;
     t->run_id = 0;
     t->missing = 0;
+    t->end = 0;
     const int status = load_region(t, payload[0], pos, payload + 1, count - 1, &detail);
-    reply_load(t, pos, payload[0], (uint8_t)status, status == STATUS_OK ? 0 : detail);
+    answer[LOAD_ACK_AT_STATUS] = (uint8_t)status;
+    bytes_put_u32(answer + LOAD_ACK_AT_DETAIL, status == STATUS_OK ? 0 : detail);
+    reply_frame(t->session, MSG_LOAD_ACK, pos, answer, sizeof answer);
 }
 
 /* Copies bytes of a region; they lie inside it. */
@@ -122,28 +160,26 @@ static uint8_t commit(trainer_t *t, const uint8_t *payload)
     if (run_id == t->run_id) {
         return STATUS_OK;
     }
-    const uint32_t crc = region_crc(t, REGION_STATE, region_crc(t, REGION_MODEL, 0));
-    if (!has_model(t) || crc != bytes_u32(payload + COMMIT_AT_CRC) ||
-        mlp_start(&t->mlp) != STATUS_OK) {
+    if (!has_model(t)) {
+        return STATUS_BAD_STATE;
+    }
+    const uint32_t loaded = region_crc(t, REGION_STATE, region_crc(t, REGION_MODEL, 0));
+    const uint32_t crc =
+        crc32_update(loaded, t->dataset, mlp_dataset_bytes(&t->mlp, t->dataset));
+    if (crc != bytes_u32(payload + COMMIT_AT_CRC) || mlp_start(&t->mlp) != STATUS_OK) {
         return STATUS_BAD_STATE;
     }
     t->run_id = run_id;
     t->next = bytes_u32(payload + COMMIT_AT_NEXT);
     t->missing = 0;
+    t->end = 0;
     return STATUS_OK;
-}
-
-static REPLY_FUNCTION void reply_commit(const trainer_t *t, uint8_t status)
-{
-    reply_t r;
-    reply_begin(&r, t->session, MSG_COMMIT_ACK, t->next);
-    reply_u8(&r, status);
-    reply_end(&r);
 }
 
 static HANDLER void handle_commit(trainer_t *t, const uint8_t *payload)
 {
-    reply_commit(t, commit(t, payload));
+    const uint8_t status = commit(t, payload);
+    reply_frame(t->session, MSG_COMMIT_ACK, t->next, &status, sizeof status);
 }
 
 static uint8_t check_read(const trainer_t *t, uint8_t region, uint32_t offset, uint32_t count)
@@ -165,8 +201,8 @@ static REPLY_FUNCTION void reply_read(const trainer_t *t, uint32_t pos, uint8_t 
 {
     reply_t r;
     reply_begin(&r, t->session, MSG_READ_ACK, pos);
-    reply_u8(&r, region);
-    reply_u8(&r, status);
+    const uint8_t head[2] = {region, status};
+    reply_bytes(&r, head, sizeof head);
     reply_u32(&r, t->next);
     reply_bytes(&r, bytes, count);
     reply_end(&r);
@@ -198,17 +234,11 @@ static HANDLER void handle_read(const trainer_t *t, uint32_t pos, uint8_t *paylo
     reply_read(t, pos, region, status, payload, count);
 }
 
-/* Bytes of one sample on the wire. */
-static size_t sample_bytes(const trainer_t *t)
-{
-    return mlp_feature_bytes(&t->mlp) + mlp_target_bytes(&t->mlp);
-}
-
 /* True if the payload is a whole number of samples, a header before the first of every batch. A
  * batch of size 0 ends the walk: applying will stop there. */
-static bool is_data_whole(const trainer_t *t, const uint8_t *payload, size_t count)
+static bool is_data_whole(const trainer_t *t, size_t sample, const uint8_t *payload,
+                          size_t count)
 {
-    const size_t sample = sample_bytes(t);
     uint16_t missing = t->missing;
     while (count > 0) {
         const size_t header = missing == 0 ? BATCH_BYTES : 0;
@@ -228,24 +258,23 @@ static bool is_data_whole(const trainer_t *t, const uint8_t *payload, size_t cou
     return true;
 }
 
-static int apply_sample(trainer_t *t, const uint8_t **at)
+static int begin_batch(trainer_t *t, const uint8_t *header, uint16_t size)
 {
-    const uint8_t *p = *at;
-    if (t->missing == 0) {
-        const uint16_t size = bytes_u16(p + BATCH_AT_SIZE);
-        const int status = mlp_begin_batch(&t->mlp, size, bytes_u16(p + BATCH_AT_LR_MANTISSA),
-                                           (int8_t)p[BATCH_AT_LR_EXPONENT]);
-        if (status != STATUS_OK) {
-            return status;
-        }
+    const int status = mlp_begin_batch(&t->mlp, size, bytes_u16(header + BATCH_AT_LR_MANTISSA),
+                                       (int8_t)header[BATCH_AT_LR_EXPONENT]);
+    if (status == STATUS_OK) {
         t->missing = size;
-        p += BATCH_BYTES;
     }
-    const int status = mlp_put_sample(&t->mlp, p, p + mlp_feature_bytes(&t->mlp));
+    return status;
+}
+
+/* Inlined: its frame would weigh on the stack of a step. */
+static inline __attribute__((always_inline)) int apply_sample(trainer_t *t, const uint8_t *sample)
+{
+    const int status = mlp_dataset_put(&t->mlp, t->dataset, sample);
     if (status == STATUS_OK) {
         t->missing--;
         t->next++;
-        *at = p + sample_bytes(t);
     } else if (!mlp_batch_open(&t->mlp)) {
         t->missing = 0; /* a refused first sample takes its announcement with it */
     }
@@ -254,15 +283,90 @@ static int apply_sample(trainer_t *t, const uint8_t **at)
 
 static HANDLER void handle_data(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
+    const size_t sample = mlp_dataset_sample_bytes(&t->mlp, t->dataset);
+    const uint8_t *end = payload + count;
     int status = STATUS_OK;
-    if (pos == t->next) {
-        const uint8_t *end = payload + count;
-        status = is_data_whole(t, payload, count) ? STATUS_OK : STATUS_BAD_MESSAGE;
-        while (status == STATUS_OK && payload < end) {
-            status = apply_sample(t, &payload);
+    if (pos != t->next) {
+        end = payload;
+    } else if (!is_data_whole(t, sample, payload, count)) {
+        status = STATUS_BAD_MESSAGE;
+    }
+    while (status == STATUS_OK && payload < end) {
+        if (t->missing == 0) {
+            status = begin_batch(t, payload, bytes_u16(payload + BATCH_AT_SIZE));
+            payload += BATCH_BYTES;
+        } else {
+            status = apply_sample(t, payload);
+            payload += sample;
         }
     }
     trainer_acknowledge(t, (uint8_t)status);
+}
+
+/* Samples that the device holds. */
+static uint32_t sample_count(const trainer_t *t)
+{
+    return bytes_u32(t->dataset + DATASET_AT_SAMPLES);
+}
+
+/* Where TRAIN_TO waits, behind the data set: its position u32, then its stretches. */
+static uint8_t *waiting(const trainer_t *t)
+{
+    return (uint8_t *)(uintptr_t)t->dataset + mlp_dataset_bytes(&t->mlp, t->dataset);
+}
+
+/* Begins the batch at `next` with the learning rate of its stretch. */
+static int begin_cached(trainer_t *t)
+{
+    const uint8_t *stretch = waiting(t);
+    uint32_t at = bytes_u32(stretch);
+    stretch += POSITION_BYTES;
+    while ((at += bytes_u16(stretch + BATCH_AT_SIZE)) <= t->next) {
+        stretch += BATCH_BYTES;
+    }
+    return begin_batch(t, stretch, mlp_dataset_batch(&t->mlp, t->dataset, t->next));
+}
+
+bool trainer_work(trainer_t *t)
+{
+    if (t->next >= t->end) {
+        return false;
+    }
+    int status = t->missing == 0 ? begin_cached(t) : STATUS_OK;
+    if (status == STATUS_OK) {
+        status = apply_sample(t, mlp_dataset_at(&t->mlp, t->dataset, t->next));
+    }
+    if (status != STATUS_OK) {
+        t->end = 0;
+    }
+    if (t->next >= t->end) {
+        trainer_acknowledge(t, (uint8_t)status);
+    }
+    return true;
+}
+
+/* Notes the stretches, unless they begin beyond `next`. They are answered when the last of them is
+ * trained; a TRAIN_TO that finds the device training, or that leaves it nothing to do, at once. */
+static HANDLER void handle_train_to(trainer_t *t, uint32_t pos, const uint8_t *payload,
+                                    size_t count)
+{
+    const bool busy = t->next < t->end;
+    uint8_t *to = waiting(t);
+    uint8_t status = STATUS_OK;
+    if (sample_count(t) == 0 || count % BATCH_BYTES != 0 ||
+        count + POSITION_BYTES > (size_t)((uint8_t *)t->arena + t->arena_bytes - to)) {
+        status = STATUS_BAD_MESSAGE;
+    } else if (pos <= t->next && !busy) {
+        bytes_put_u32(to, pos);
+        memcpy(to + POSITION_BYTES, payload, count);
+        t->end = pos;
+        for (; count > 0; count -= BATCH_BYTES, payload += BATCH_BYTES) {
+            t->end += bytes_u16(payload + BATCH_AT_SIZE);
+        }
+    }
+    if (busy || t->next >= t->end) {
+        trainer_acknowledge(t, status);
+    }
 }
 
 static uint32_t add_saturating(uint32_t a, uint32_t b)
@@ -270,40 +374,28 @@ static uint32_t add_saturating(uint32_t a, uint32_t b)
     return a > UINT32_MAX - b ? UINT32_MAX : a + b;
 }
 
-typedef struct {
-    uint8_t status;
-    uint16_t count, correct;
-    uint32_t loss;
-} evaluation_t;
-
-static REPLY_FUNCTION void reply_evaluation(const trainer_t *t, uint32_t pos,
-                                            const evaluation_t *result)
-{
-    reply_t r;
-    reply_begin(&r, t->session, MSG_EVAL_ACK, pos);
-    reply_u8(&r, result->status);
-    reply_u16(&r, result->count);
-    reply_u16(&r, result->correct);
-    reply_u32(&r, result->loss);
-    reply_end(&r);
-}
-
 static HANDLER void handle_eval(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
 {
-    const size_t sample = sample_bytes(t);
-    evaluation_t sum = {.status = count % sample == 0 ? STATUS_OK : STATUS_BAD_MESSAGE};
-    while (sum.status == STATUS_OK && sum.count < count / sample) {
+    const size_t sample = mlp_feature_bytes(&t->mlp) + mlp_target_bytes(&t->mlp);
+    const uint8_t *end = payload + count;
+    int status = count % sample == 0 ? STATUS_OK : STATUS_BAD_MESSAGE;
+    uint32_t done = 0, correct = 0, loss = 0;
+    while (status == STATUS_OK && payload < end) {
         mlp_result_t result;
-        const uint8_t *features = payload + sum.count * sample;
-        sum.status =
-            (uint8_t)mlp_infer(&t->mlp, features, features + mlp_feature_bytes(&t->mlp), &result);
-        if (sum.status == STATUS_OK) {
-            sum.count++;
-            sum.correct = (uint16_t)(sum.correct + result.correct);
-            sum.loss = add_saturating(sum.loss, result.loss);
+        status = mlp_infer(&t->mlp, payload, payload + mlp_feature_bytes(&t->mlp), &result);
+        if (status == STATUS_OK) {
+            done++;
+            correct += result.correct;
+            loss = add_saturating(loss, result.loss);
+            payload += sample;
         }
     }
-    reply_evaluation(t, pos, &sum);
+    uint8_t answer[EVAL_ACK_BYTES];
+    answer[EVAL_ACK_AT_STATUS] = (uint8_t)status;
+    bytes_put_u16(answer + EVAL_ACK_AT_COUNT, (uint16_t)done);
+    bytes_put_u16(answer + EVAL_ACK_AT_CORRECT, (uint16_t)correct);
+    bytes_put_u32(answer + EVAL_ACK_AT_LOSS, loss);
+    reply_frame(t->session, MSG_EVAL_ACK, pos, answer, sizeof answer);
 }
 
 /* Infers one sample; its predictions and logits go to `answer`. */
@@ -333,8 +425,8 @@ static REPLY_FUNCTION void reply_inference(const trainer_t *t, uint32_t pos, uin
 {
     reply_t r;
     reply_begin(&r, t->session, MSG_INFER_ACK, pos);
-    reply_u8(&r, status);
-    reply_u16(&r, (uint16_t)good);
+    const uint8_t head[INFER_ACK_BYTES] = {status, (uint8_t)good, (uint8_t)(good >> 8)};
+    reply_bytes(&r, head, sizeof head);
     reply_bytes(&r, answers, good * answer_bytes(t));
     reply_end(&r);
 }
@@ -371,58 +463,52 @@ static HANDLER void handle_infer(trainer_t *t, uint32_t pos, uint8_t *payload, s
     reply_inference(t, pos, (uint8_t)status, good, payload);
 }
 
-static bool is_length_valid(uint8_t type, size_t count)
-{
-    switch (type) {
-    case MSG_LOAD:
-        return count >= 1;
-    case MSG_COMMIT:
-        return count == COMMIT_BYTES;
-    case MSG_READ:
-        return count == READ_BYTES;
-    default:
-        return true;
-    }
-}
-
 bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, uint8_t *payload, size_t count)
 {
-    const bool needs_run = type == MSG_DATA || type == MSG_EVAL || type == MSG_INFER;
+    const bool needs_run = type >= MSG_DATA && type <= MSG_TRAIN_TO;
     if (needs_run && t->run_id == 0) {
         return false;
     }
-    if (!is_length_valid(type, count)) {
-        trainer_acknowledge(t, STATUS_BAD_MESSAGE);
-        return true;
-    }
     switch (type) {
     case MSG_LOAD:
+        if (count == 0) {
+            break;
+        }
         handle_load(t, pos, payload, count);
-        break;
+        return true;
     case MSG_COMMIT:
+        if (count != COMMIT_BYTES) {
+            break;
+        }
         handle_commit(t, payload);
-        break;
+        return true;
     case MSG_READ:
+        if (count != READ_BYTES) {
+            break;
+        }
 #ifdef PROFILE
         if (payload[READ_AT_REGION] == REGION_PROFILE) {
             handle_profile(t, pos, payload);
-            break;
+            return true;
         }
 #endif
         handle_read(t, pos, payload);
-        break;
-    case MSG_DATA:
-        handle_data(t, pos, payload, count);
-        break;
+        return true;
     case MSG_EVAL:
         handle_eval(t, pos, payload, count);
-        break;
+        return true;
     case MSG_INFER:
         handle_infer(t, pos, payload, count);
-        break;
+        return true;
+    case MSG_DATA:
+        handle_data(t, pos, payload, count);
+        return true;
+    case MSG_TRAIN_TO:
+        handle_train_to(t, pos, payload, count);
+        return true;
     default:
-        trainer_acknowledge(t, STATUS_BAD_MESSAGE);
         break;
     }
+    trainer_acknowledge(t, STATUS_BAD_MESSAGE);
     return true;
 }

@@ -14,6 +14,8 @@ typedef struct {
     size_t arena_bytes;
     uint32_t run_id;  /* 0: no run */
     uint32_t next;    /* position of the sample that is wanted next */
+    uint32_t end;     /* of the TRAIN_TO that waits; up to `next`: nothing is to be trained */
+    const uint8_t *dataset; /* head of the loaded DATASET, or mlp_dataset_none */
     uint16_t missing; /* samples of the announced batch that have not come */
     uint8_t session;  /* goes into every answer; 0: none since the start */
 } trainer_t;
@@ -25,6 +27,10 @@ void trainer_init(trainer_t *t, void *arena, size_t arena_bytes);
  * bytes, which an answer may take. Returns false, having done nothing, if the message needs a run
  * and there is none. */
 bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, uint8_t *payload, size_t count);
+
+/* Trains one sample of those that TRAIN_TO asked for; sends DATA_ACK after the last. Returns false
+ * if there is none. */
+bool trainer_work(trainer_t *t);
 
 /* Sends DATA_ACK. */
 void trainer_acknowledge(trainer_t *t, uint8_t status);

@@ -34,6 +34,7 @@ from fixgrad.session import (
     Session,
     SessionLostError,
 )
+from fixgrad.stream import CachedStream
 from fixgrad.transport import Place
 
 READ_STATE_TRIES = 10
@@ -43,6 +44,12 @@ TICKS_MASK = 0xFFFFFF
 
 PARTIAL_FRAME_PAUSE_S = 0.001
 """Pause while the rest of an answer is on its way: waking for every byte would cost more."""
+
+NO_DATASET = bytes(protocol.field_bytes(protocol.DATASET_FIELDS))
+"""The region of a run whose samples travel as the model stores them, as often as needed."""
+
+STRETCHES_BYTES_MAX = 255
+"""Payload of a TRAIN_TO: every device takes it; it is sent again to ask how far training came."""
 
 _WIDTH_CODES = {1: "B", 2: "H", 4: "I", 8: "Q", -1: "b"}
 
@@ -269,7 +276,14 @@ class Device:
         self.info = self._read_hello(answer.payload)
         session.window_bytes = self.info.window_bytes
 
-    def load(self, config: ModelConfig, state: State, run_id: int, position: int) -> None:
+    def load(
+        self,
+        config: ModelConfig,
+        state: State,
+        run_id: int,
+        position: int,
+        dataset: bytes = NO_DATASET,
+    ) -> None:
         """Replace what the device holds by a run at a position.
 
         Args:
@@ -277,6 +291,7 @@ class Device:
             state: its state after the samples before `position`.
             run_id: identity of the run, not 0.
             position: position of the next sample; it begins a batch.
+            dataset: the DATASET region (`fixgrad.delivery`).
 
         Raises:
             DoesNotFitError: the device has too little memory.
@@ -287,20 +302,13 @@ class Device:
         self._held = self.info.boot_id, None
         model, data = config.encode(), state.encode()
         self._load_model(model)
-        chunk = (self._payload_limit() - 1) // 2 * 2
-        requests = (
-            Request(Message.LOAD, at, bytes([Region.STATE]) + data[at : at + chunk])
-            for at in range(0, len(data), chunk)
-        )
-        for answer in self._exchange(requests):
-            _, status, _ = self._unpack(_LOAD_ACK, answer, Message.LOAD_ACK)
-            self._require_same_boot(status)
-            self._require_ok(status, f"state bytes from {answer.pos} on")
+        self._load_dataset(dataset)
+        self._load_bytes(Region.STATE, data, 0)
         commit = protocol.pack(
             protocol.COMMIT_FIELDS,
             run_id=run_id,
             next=position,
-            crc=zlib.crc32(data, zlib.crc32(model)),
+            crc=zlib.crc32(dataset, zlib.crc32(data, zlib.crc32(model))),
         )
         (answer,) = self._exchange([Request(Message.COMMIT, 0, commit)])
         self._require_type(answer, Message.COMMIT_ACK)
@@ -354,19 +362,20 @@ class Device:
 
     def train(
         self,
-        stream: Stream,
+        stream: Stream | CachedStream,
         start: int,
         stop: int,
         *,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Progress]:
-        """Stream the samples from `start` up to `stop`, `start` being what the device wants next.
+        """Train the samples from `start` up to `stop`, `start` being what the device wants next.
 
         Args:
             stream: the run.
             start: first position.
             stop: position after the last sample.
-            should_stop: asked before every payload; True ends the stream after those under way.
+            should_stop: asked before every payload and, where the device has the samples, after
+                every report; True ends the training after those under way.
 
         Yields:
             One report for every answer that moves the device's position.
@@ -377,6 +386,10 @@ class Device:
             DoesNotFitError: a sample is larger than the device's payloads.
             LinkError: the device stopped answering.
         """
+        if isinstance(stream, CachedStream):
+            yield from self._train_cached(stream, start, stop, should_stop)
+            return
+
         def requests() -> Iterator[Request]:
             at = start
             while at < stop and not should_stop():
@@ -386,18 +399,53 @@ class Device:
 
         position = start
         for answer in self._exchange(requests()):
-            status, *counters = self._unpack(_DATA_ACK, answer, Message.DATA_ACK)
-            if answer.pos > position:
-                self.stats.payload_bytes += (answer.pos - position) * stream.sample_bytes
-                position = answer.pos
-            if status == Status.BAD_SAMPLE:
-                raise DataError(
-                    f"{self.url}: the device refuses the sample at position {answer.pos}: "
-                    "a feature, a target or its batch is out of range"
-                )
-            if status != Status.CORRUPT:
-                self._require_ok(status, f"the samples from position {answer.pos} on")
-            yield Progress(answer.pos, *counters)
+            progress = self._progress(answer)
+            if progress.next > position:
+                self.stats.payload_bytes += (progress.next - position) * stream.sample_bytes
+                position = progress.next
+            yield progress
+
+    def _train_cached(
+        self, stream: CachedStream, start: int, stop: int, should_stop: Callable[[], bool]
+    ) -> Iterator[Progress]:
+        def requests() -> Iterator[Request]:
+            at = start
+            while at < stop and not should_stop():
+                payload, count = stream.payload(at, stop, limit)
+                yield Request(Message.TRAIN_TO, at, payload, at + count)
+                at += count
+
+        # Room for a TRAIN_TO and for its repetition, which asks how far it has come.
+        limit = min(STRETCHES_BYTES_MAX, self._payload_limit())
+        position = start
+        for answer in self._exchange(requests()):
+            progress = self._progress(answer)
+            if progress.next <= position:
+                continue
+            position = progress.next
+            yield progress
+            if position < stop and should_stop():
+                yield self._halt()
+                return
+
+    def _halt(self) -> Progress:
+        """End a TRAIN_TO before its end; return how far it came."""
+        self._renew()
+        at = self.info.next
+        (answer,) = self._exchange([Request(Message.DATA, at, b"", at)])
+        return self._progress(answer)
+
+    def _progress(self, answer: Answer) -> Progress:
+        """Return what a DATA_ACK tells, unless it is a refusal."""
+        status, *counters = self._unpack(_DATA_ACK, answer, Message.DATA_ACK)
+        if status == Status.BAD_SAMPLE:
+            raise DataError(
+                f"{self.url}: the device refuses the sample at position {answer.pos}: "
+                "a feature, a target or its batch is out of range"
+            )
+        if status != Status.CORRUPT:
+            self._require_ok(status, f"the samples from position {answer.pos} on")
+        return Progress(answer.pos, *counters)
 
     def evaluate(self, wire: NDArray[np.uint8]) -> Evaluation:
         """Evaluate samples with the trained state.
@@ -458,16 +506,45 @@ class Device:
         (answer,) = self._exchange([request])
         _, status, detail = self._unpack(_LOAD_ACK, answer, Message.LOAD_ACK)
         if status == Status.NO_MEMORY:
-            raise DoesNotFitError(
-                f"the model needs {detail} bytes, board {self.info.board} has "
-                f"{self.info.arena_bytes}; use a smaller batch or narrower layers"
-            )
+            self._refuse_memory("the model", detail)
         if status == Status.BAD_MODEL:
             raise ModelError(
                 f"{self.url}: the device refuses the model: the field at byte {detail} of MODEL "
                 "is out of range"
             )
         self._require_ok(status, "the model")
+
+    def _load_dataset(self, region: bytes) -> None:
+        """Load the first part, which says how long the region is, then the rest."""
+        first = self._load_chunk()
+        self._load_bytes(Region.DATASET, region[:first], 0)
+        self._load_bytes(Region.DATASET, region, first)
+        if protocol.unpack(protocol.DATASET_FIELDS, region)["samples"]:
+            self.stats.payload_bytes += len(region)
+
+    def _load_bytes(self, region: Region, data: bytes, start: int) -> None:
+        """Load the bytes of a region from `start` on."""
+        chunk = self._load_chunk()
+        requests = (
+            Request(Message.LOAD, at, bytes([region]) + data[at : at + chunk])
+            for at in range(start, len(data), chunk)
+        )
+        for answer in self._exchange(requests):
+            _, status, detail = self._unpack(_LOAD_ACK, answer, Message.LOAD_ACK)
+            self._require_same_boot(status)
+            if status == Status.NO_MEMORY:
+                self._refuse_memory("the model with its samples", detail)
+            self._require_ok(status, f"bytes of {region.name} from {answer.pos} on")
+
+    def _load_chunk(self) -> int:
+        """Return how many bytes of a region go into one frame."""
+        return (self._payload_limit() - 1) // 2 * 2
+
+    def _refuse_memory(self, what: str, needed: int) -> NoReturn:
+        raise DoesNotFitError(
+            f"{what} needs {needed} bytes, board {self.info.board} has "
+            f"{self.info.arena_bytes}; use a smaller batch or narrower layers"
+        )
 
     def _read_region(self, region: Region, start: int, count: int) -> tuple[bytes, set[int]]:
         """Return bytes of a region, and every value of `next` that came with them."""

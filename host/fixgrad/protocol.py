@@ -29,6 +29,7 @@ class Message(enum.IntEnum):
     DATA = 0x05
     EVAL = 0x06
     INFER = 0x07
+    TRAIN_TO = 0x09
     HELLO_ACK = 0x81
     LOAD_ACK = 0x82
     COMMIT_ACK = 0x83
@@ -44,7 +45,8 @@ class Region(enum.IntEnum):
 
     MODEL = 0
     STATE = 1
-    PROFILE = 2
+    DATASET = 2
+    PROFILE = 3
     """Read only, and only in images that profile."""
 
 
@@ -161,6 +163,13 @@ BATCH_FIELDS: Final[tuple[tuple[str, int], ...]] = (
     ("lr_mantissa", 2),
     ("lr_exponent", -1),
 )
+DATASET_FIELDS: Final[tuple[tuple[str, int], ...]] = (
+    ("samples", 4),
+    ("seed", 4),
+    ("shuffle", 1),
+    ("bits", 1),
+)
+"""Head of DATASET, followed by the table of features and the samples."""
 HELLO_ACK_FIELDS: Final[tuple[tuple[str, int], ...]] = (
     ("protocol", 1),
     ("numerics", 1),
@@ -238,6 +247,7 @@ STRUCTS: Final[dict[str, tuple[tuple[str, int], ...]]] = {
     "MODEL": MODEL_FIELDS,
     "LAYER": LAYER_FIELDS,
     "BATCH": BATCH_FIELDS,
+    "DATASET": DATASET_FIELDS,
     "HELLO_ACK": HELLO_ACK_FIELDS,
     "DATA_ACK": DATA_ACK_FIELDS,
     "LOAD_ACK": LOAD_ACK_FIELDS,

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from fixgrad.errors import LinkError
 from fixgrad.framing import DELIMITER, Decoder, Frame, encode_frame
-from fixgrad.protocol import NO_REGION, READ_FIELDS, Message, Reason, Status, pack
+from fixgrad.protocol import NO_REGION, READ_FIELDS, Message, Reason, Region, Status, pack
 
 WINDOW_BYTES_MIN = 270
 """Every device has this window; it holds before HELLO_ACK tells the real one."""
@@ -36,6 +36,9 @@ TIMER_BASE_S = 0.05
 TIMER_MAX_S = 5.0
 ANSWER_TIME_MAX_S = 10.0
 BITS_PER_BYTE = 10
+
+POLL_S = 1.0
+"""Pause between two questions how far a TRAIN_TO has come."""
 
 _CORRUPT = bytes([Status.CORRUPT])
 _QUESTION = pack(READ_FIELDS, region=NO_REGION, count=0)
@@ -56,7 +59,7 @@ class Request(NamedTuple):
         type: message type.
         pos: position, offset, nonce or tag.
         payload: the payload.
-        end: for DATA the position after its last sample.
+        end: for DATA and TRAIN_TO the position after its last sample.
     """
 
     type: Message
@@ -78,10 +81,10 @@ class LinkStats:
     """What the link did.
 
     Attributes:
-        payload_bytes: features and targets that the device applied.
-        wire_bytes: all bytes sent while streaming DATA.
+        payload_bytes: features and targets that came to the device and were applied or cached.
+        wire_bytes: all bytes sent in the frames that bring them or that say TRAIN_TO.
         retransmitted_bytes: those of them sent again, with the delimiters before them.
-        frames: DATA frames sent, repetitions included.
+        frames: those frames, repetitions included.
         go_backs: times that the device asked for a repetition.
         expiries: times that the timer expired.
         answer_time_s: seconds between requests and their answers, summed over `answers`.
@@ -124,6 +127,10 @@ class _Pending:
     encoded: bytes
     sent_at: float = 0.0
     times_sent: int = 0
+    is_under_way: bool = False
+    """The device told that it trains for this TRAIN_TO."""
+    is_poll: bool = False
+    """A TRAIN_TO that was sent again to hear how far it has come, and not heard of since."""
 
 
 class Session:
@@ -223,7 +230,7 @@ class Session:
 
         Args:
             requests: read only as far as the window allows. All have the same type; the positions
-                of DATA follow each other, other positions differ from each other.
+                of DATA and of TRAIN_TO follow each other, others differ from each other.
             now: seconds.
         """
         self._source = iter(requests)
@@ -243,12 +250,15 @@ class Session:
         Raises:
             NoAnswerError: the timer expired too often.
         """
-        if self._pending and now - self._timer_start >= self.timeout_s:
-            self._expire(now)
+        if self._pending and now - self._timer_start >= self._patience_s:
+            if self._may_poll:
+                self._poll(now)
+            else:
+                self._expire(now)
         if self._question_due:
             return self._ask(now)
         parts: list[bytes] = []
-        while self._question is None:
+        while self._question is None and not self._is_last_sent_alone:
             pending = self._next_pending()
             if pending is None:
                 break
@@ -268,7 +278,8 @@ class Session:
     def receive(self, data: bytes, now: float) -> list[Answer]:
         """Take received bytes; return the answers they complete, in the order of the requests.
 
-        Of DATA_ACKs only those are returned that advance, or that report an error.
+        Of DATA_ACKs only those are returned that advance, or that report an error or how far
+        TRAIN_TO has come.
 
         Raises:
             SessionLostError: the device has no session or another one, or has no run.
@@ -281,6 +292,36 @@ class Session:
             if answer is not None:
                 answers.append(answer)
         return answers
+
+    @property
+    def _training(self) -> _Pending | None:
+        """The TRAIN_TO that was sent and is not answered; there is one at a time."""
+        first = self._pending[0] if self._pending else None
+        if first is None or not first.times_sent or first.request.type != Message.TRAIN_TO:
+            return None
+        return first
+
+    @property
+    def _is_last_sent_alone(self) -> bool:
+        return self._training is not None and self._cursor > 0
+
+    @property
+    def _patience_s(self) -> float:
+        """Seconds without an answer after which something is done."""
+        training = self._training
+        if training is not None and training.is_under_way:
+            return max(self.timeout_s, POLL_S)
+        return self.timeout_s
+
+    @property
+    def _may_poll(self) -> bool:
+        return self._training is not None and not self._training.is_poll
+
+    def _poll(self, now: float) -> None:
+        """Send a TRAIN_TO again: where the device trains for it, it tells how far it is."""
+        self._pending[0].is_poll = True
+        self._cursor = 0
+        self._timer_start = now
 
     def _next_pending(self) -> _Pending | None:
         if self._cursor < len(self._pending):
@@ -297,10 +338,10 @@ class Session:
 
     def _note_sent(self, pending: _Pending, count: int, now: float) -> None:
         again = pending.times_sent > 0
-        if pending.request.type == Message.DATA:
+        if _brings_samples(pending.request):
             self.stats.frames += 1
             self.stats.wire_bytes += count
-            self.stats.retransmitted_bytes += count if again else 0
+            self.stats.retransmitted_bytes += count if again and not pending.is_poll else 0
         self._ambiguous = self._ambiguous or again
         self._restart_pending = False
         pending.times_sent += 1
@@ -317,7 +358,7 @@ class Session:
         encoded = encode_frame(request.type, self._identity, request.pos, request.payload)
         self._question = _Pending(request, encoded, now)
         data = DELIMITER + self._question.encoded
-        if self._pending[0].request.type == Message.DATA:
+        if _brings_samples(self._pending[0].request):
             self.stats.wire_bytes += len(data)
         self._in_flight.append(_Sent(self._question, len(data), True))
         self._in_flight_bytes += len(data)
@@ -405,6 +446,12 @@ class Session:
         answer = Answer(frame.type, frame.pos, frame.payload)
         if status not in (Status.OK, Status.CORRUPT):
             return answer
+        if status == Status.OK and not advanced and self._is_on_the_way(frame.pos):
+            self._pending[0].is_under_way, self._pending[0].is_poll = True, False
+            self._went_back = False
+            self._expiries = self._fruitless = self._backoff = 0
+            self._timer_start = now
+            return answer
         if status == Status.CORRUPT or (not advanced and self._is_wanted(frame.pos)):
             self._go_back_once(now)
         return answer if advanced else None
@@ -416,16 +463,21 @@ class Session:
         request = self._pending[0].request
         return request.type == Message.DATA and request.pos == pos
 
+    def _is_on_the_way(self, pos: int) -> bool:
+        """Return whether a position lies before the end of the TRAIN_TO that was sent."""
+        training = self._training
+        return training is not None and training.request.pos <= pos < training.request.end
+
     def _answered_by(self, frame: Frame) -> int:
         """Return how many pending requests, from the first on, the frame answers."""
         if not self._pending or not self._pending[0].times_sent:
             return 0
         request = self._pending[0].request
-        if frame.type != request.type | 0x80:
+        if frame.type != _answer_type(request):
             return 0
         if request.type == Message.COMMIT:
             return 1
-        if request.type != Message.DATA:
+        if request.type not in (Message.DATA, Message.TRAIN_TO):
             return int(_echoes(frame, request))
         count = 0
         for pending in self._pending:
@@ -438,7 +490,7 @@ class Session:
     def _answers_later(self, frame: Frame) -> bool:
         """Return whether the frame answers a request behind the first: an answer was lost."""
         return any(
-            frame.type == pending.request.type | 0x80 and _echoes(frame, pending.request)
+            frame.type == _answer_type(pending.request) and _echoes(frame, pending.request)
             for pending in self._pending
         )
 
@@ -459,7 +511,7 @@ class Session:
         self._went_back = False
         self._expiries = self._fruitless = 0
         self._timer_start = now
-        if newest.times_sent == 1:
+        if newest.times_sent == 1 and newest.request.type != Message.TRAIN_TO:
             took = now - newest.sent_at
             self.stats.answer_time_s += took
             self.stats.answers += 1
@@ -486,6 +538,16 @@ class Session:
         for _ in range(min(count, len(self._in_flight))):
             self._is_doubted = False
             self._in_flight_bytes -= self._in_flight.popleft().size
+
+
+def _answer_type(request: Request) -> int:
+    return Message.DATA_ACK if request.type == Message.TRAIN_TO else request.type | 0x80
+
+
+def _brings_samples(request: Request) -> bool:
+    """Return whether a request belongs to the samples' way to the device."""
+    loads = request.type == Message.LOAD and request.payload[:1] == bytes([Region.DATASET])
+    return loads or request.type in (Message.DATA, Message.TRAIN_TO)
 
 
 def _echoes(frame: Frame, request: Request) -> bool:

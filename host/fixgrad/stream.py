@@ -28,6 +28,11 @@ TARGET_DTYPES = {
     Loss.SIGMOID_SQUARED_ERROR: "<u2",
 }
 
+STRETCH_MAX = 65535
+"""Samples that one record of TRAIN_TO can say."""
+
+_BATCH_BYTES = protocol.field_bytes(protocol.BATCH_FIELDS)
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -220,14 +225,55 @@ class SampleStream:
         if step == self._step:
             return
         self._rows = self._wire[self.schedule.step_indices(step)]
-        mantissa, exponent = self.schedule.learning_rate(step)
-        self._header = protocol.pack(
-            protocol.BATCH_FIELDS,
-            size=len(self._rows),
-            lr_mantissa=mantissa,
-            lr_exponent=exponent,
-        )
+        self._header = _batch_header(len(self._rows), self.schedule.learning_rate(step))
         self._step = step
+
+
+class CachedStream:
+    """A run whose samples the device holds."""
+
+    def __init__(self, schedule: Schedule, *, split_steps: bool = False) -> None:
+        """Take the steps.
+
+        Args:
+            schedule: the steps.
+            split_steps: end a stretch with its step, so that every step is acknowledged alone.
+        """
+        self.schedule = schedule
+        self._split_steps = split_steps
+
+    def payload(self, position: int, stop: int, limit: int) -> tuple[bytes, int]:
+        """Return a TRAIN_TO payload: stretches of steps with one learning rate each.
+
+        Args:
+            position: first sample.
+            stop: position after the last sample, `position` < stop <= end of the run.
+            limit: largest payload in bytes, one record at least.
+
+        Returns:
+            The payload, and how many samples it spans.
+        """
+        schedule = self.schedule
+        at, step = position, schedule.step_of(position)
+        records: list[bytes] = []
+        while at < stop and (len(records) + 1) * _BATCH_BYTES <= limit:
+            rate, begin = schedule.learning_rate(step), at
+            while at < stop and schedule.learning_rate(step) == rate:
+                end = min(schedule.step_start(step + 1), stop)
+                if end - begin > STRETCH_MAX or (self._split_steps and at > begin):
+                    break
+                at, step = end, step + 1
+            records.append(_batch_header(at - begin, rate))
+            if self._split_steps:
+                break
+        return b"".join(records), at - position
+
+
+def _batch_header(size: int, rate: tuple[int, int]) -> bytes:
+    mantissa, exponent = rate
+    return protocol.pack(
+        protocol.BATCH_FIELDS, size=size, lr_mantissa=mantissa, lr_exponent=exponent
+    )
 
 
 @lru_cache(maxsize=2)

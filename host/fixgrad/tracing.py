@@ -9,6 +9,7 @@ from fixgrad.protocol import Message, Reason, Region, Status
 TO_DEVICE, TO_HOST = "→", "←"
 
 _FIELDS: dict[int, tuple[tuple[str, int], ...]] = {
+    Message.LOAD: (("region", 1),),
     Message.COMMIT: protocol.COMMIT_FIELDS,
     Message.READ: protocol.READ_FIELDS,
     Message.HELLO_ACK: protocol.HELLO_ACK_FIELDS,
@@ -63,9 +64,25 @@ def describe(frame: Frame) -> str:
     else:
         values = protocol.unpack(fields, frame.payload)
         parts += [_field(field, value) for field, value in values.items()]
-        if len(frame.payload) > length:
+        if frame.type == Message.TRAIN_TO:
+            parts.append(_stretches(frame.payload))
+        elif len(frame.payload) > length:
             parts.append(f"{len(frame.payload) - length} bytes")
     return ", ".join(parts)
+
+
+def _stretches(payload: bytes) -> str:
+    """Describe the records of TRAIN_TO."""
+    size = protocol.field_bytes(protocol.BATCH_FIELDS)
+    if len(payload) % size:
+        return f"{len(payload)} bytes, no whole records"
+    records = [
+        protocol.unpack(protocol.BATCH_FIELDS, payload[at:])
+        for at in range(0, len(payload), size)
+    ]
+    return ", ".join(
+        f"{r['size']} samples at {r['lr_mantissa']}·2^{r['lr_exponent']}" for r in records
+    )
 
 
 def _field(name: str, value: int) -> str:

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from fixgrad.delivery import Delivery, plain
 from fixgrad.device import Device, Evaluation, Progress
 from fixgrad.errors import LinkError, PortError
 from fixgrad.model import ModelConfig, State, state_bytes
 from fixgrad.protocol import Loss
 from fixgrad.session import NoAnswerError, SessionLostError
 from fixgrad.stopping import Course, Monitor, loss_unit
-from fixgrad.stream import EpochSchedule, Samples, SampleStream
+from fixgrad.stream import CachedStream, EpochSchedule, Samples, SampleStream
 
 _MASK32 = 0xFFFFFFFF
 
@@ -196,6 +197,7 @@ def train(
     schedule: EpochSchedule,
     checkpoint: Checkpoint,
     *,
+    delivery: Delivery | None = None,
     monitor: Monitor | None = None,
     adopt: bool = False,
     patience: Patience | None = None,
@@ -210,6 +212,7 @@ def train(
         samples: training samples.
         schedule: the steps.
         checkpoint: where to start; the initial state at position 0 for a new run.
+        delivery: the way of the samples; None: as they are, as often as needed.
         monitor: decides at the end of every epoch; None: nothing is decided.
         adopt: continue with what the device holds if it is this run and further on.
         patience: how long to wait for a port that vanished or a device that fell silent; None:
@@ -224,7 +227,15 @@ def train(
         DoesNotFitError: the model needs more memory than the board has.
     """
     trainer = _Trainer(
-        device, config, run_id, samples, schedule, checkpoint, monitor, patience, should_stop
+        device,
+        config,
+        run_id,
+        schedule,
+        checkpoint,
+        delivery or plain(samples, config),
+        monitor,
+        patience,
+        should_stop,
     )
     return trainer.run(adopt)
 
@@ -235,18 +246,19 @@ class _Trainer:
         device: Device,
         config: ModelConfig,
         run_id: int,
-        samples: Samples,
         schedule: EpochSchedule,
         checkpoint: Checkpoint,
+        delivery: Delivery,
         monitor: Monitor | None,
         patience: Patience | None,
         should_stop: Callable[[], bool],
     ) -> None:
         self._device = device
         self._config = config
-        self._run_id = run_id
+        self._plain_id = run_id
+        self._run_id = delivery.identity(run_id)
         self._schedule = schedule
-        self._wire = samples.wire(config)
+        self._delivery = delivery
         self._checkpoint = checkpoint
         self._monitor = monitor
         self._monitored = monitor.samples.wire(config) if monitor else None
@@ -258,7 +270,7 @@ class _Trainer:
         self._baseline: Progress | None = None
         self._losses = 0
         spacing_bytes = max(SPACING_STATES * state_bytes(config), SPACING_BYTES_MIN)
-        self._spacing_max = -(-spacing_bytes // self._wire.shape[1])
+        self._spacing_max = -(-spacing_bytes // delivery.wire.shape[1])
         self._spacing = self._spacing_max
 
     def run(self, adopt: bool) -> Iterator[Event]:
@@ -328,12 +340,12 @@ class _Trainer:
         reached = self._position - self._checkpoint.position
         self._spacing = max(1, min(self._spacing, reached // 2))
 
-    def _stream(self) -> SampleStream:
+    def _stream(self) -> SampleStream | CachedStream:
         """Return the run with the learning rates that its course leads to."""
         schedule = self._schedule
         if self._monitor is not None:
             schedule = self._monitor.schedule(schedule, self._checkpoint.course)
-        return SampleStream(schedule, self._wire)
+        return self._delivery.stream(schedule)
 
     def _decided(self, state: State, epoch: int, evaluation: Evaluation | None) -> Checkpoint:
         """Return the checkpoint of a state, with what the end of its epoch decides."""
@@ -355,16 +367,16 @@ class _Trainer:
         if point.best is not None:
             state, epoch_of_state = point.best, point.course.best_epoch
             position = epoch_of_state * self._schedule.samples
-            self._load(state, position)
+            self._load_best(state, position)
         else:
             epoch_of_state = epoch
         yield Ended(epoch, point.course.ended, state, epoch_of_state)
 
-    def _load(self, state: State, position: int) -> None:
-        """Load a state, again where the device is reset meanwhile."""
+    def _load_best(self, state: State, position: int) -> None:
+        """Load a state without the samples, again where the device is reset meanwhile."""
         while True:
             try:
-                self._device.load(self._config, state, self._run_id, position)
+                self._device.load(self._config, state, self._plain_id, position)
                 return
             except SessionLostError as error:
                 self._note_loss(error)
@@ -427,7 +439,8 @@ class _Trainer:
     def _restore(self) -> None:
         """Load the checkpoint and go on from its position."""
         point = self._checkpoint
-        self._device.load(self._config, point.state, self._run_id, point.position)
+        region = self._delivery.region
+        self._device.load(self._config, point.state, self._run_id, point.position, region)
         self._position, self._tally = point.position, point.tally
         self._baseline = Progress(point.position, point.state.step, 0, 0, 0, 0, 0, 0)
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fixgrad.delivery import Delivery, plain
 from fixgrad.device import Device, Progress
 from fixgrad.model import ModelConfig, State
 from fixgrad.reference import Reference
 from fixgrad.stopping import Course, Monitor
-from fixgrad.stream import EpochSchedule, Samples, SampleStream, Schedule
+from fixgrad.stream import EpochSchedule, Samples, Schedule
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def validate(
     train: Samples,
     schedule: Schedule,
     *,
+    delivery: Delivery | None = None,
     monitor: Monitor | None = None,
     test: Samples | None = None,
     steps: int | None = None,
@@ -102,6 +104,7 @@ def validate(
         run_id: the run's identity on the device.
         train: training samples.
         schedule: the steps.
+        delivery: the way of the samples; None: as they are, as often as needed.
         monitor: decides at the ends of epochs, from what device and reference agree on.
         test: samples whose logits are compared at the end.
         steps: stop after so many steps; all of them by default.
@@ -111,13 +114,13 @@ def validate(
     """
     total = schedule.steps if steps is None else min(steps, schedule.steps)
     reference = Reference(config, initial)
-    wire = train.wire(config)
-    device.load(config, initial, run_id, 0)
+    delivery = delivery or plain(train, config)
+    device.load(config, initial, run_id, 0, delivery.region)
     course = Course()
     for last in _segments(schedule, total, monitor):
         if monitor is not None and isinstance(schedule, EpochSchedule):
             schedule = monitor.schedule(schedule, course)
-        stream = SampleStream(schedule, wire, split_steps=True)
+        stream = delivery.stream(schedule, split_steps=True)
         begin = schedule.step_start(reference.state.step)
         for progress in device.train(stream, begin, schedule.step_start(last)):
             if progress.step == reference.state.step:
@@ -129,7 +132,7 @@ def validate(
             digest = reference.digest()
             if progress.digest != digest:
                 located = _locate(
-                    device, Reference(config, before), run_id, train, stream, progress
+                    device, Reference(config, before), run_id, train, schedule, delivery, progress
                 )
                 yield Verdict(progress.step, config.parameter_count, 0, progress.digest, located)
                 return
@@ -228,12 +231,14 @@ def _locate(
     reference: Reference,
     run_id: int,
     train: Samples,
-    stream: SampleStream,
+    schedule: Schedule,
+    delivery: Delivery,
     seen: Progress,
 ) -> Difference:
     """Repeat the steps since the last equal digest one by one; the first to differ is read."""
-    config, schedule = reference.config, stream.schedule
-    device.load(config, reference.state, run_id, schedule.step_start(reference.state.step))
+    config, stream = reference.config, delivery.stream(schedule)
+    position = schedule.step_start(reference.state.step)
+    device.load(config, reference.state, run_id, position, delivery.region)
     while reference.state.step < seen.step:
         step = reference.state.step
         for _ in device.train(stream, schedule.step_start(step), schedule.step_start(step + 1)):

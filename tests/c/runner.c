@@ -93,10 +93,8 @@ void runner_tanh(const int32_t *q_q11, size_t count, int32_t *out)
 
 void runner_order(uint32_t samples, uint32_t epoch, uint32_t seed, uint32_t *out)
 {
-    order_t order;
-    order_begin(&order, samples, epoch, seed);
     for (uint32_t place = 0; place < samples; place++) {
-        out[place] = order_at(&order, place);
+        out[place] = order_at(samples, epoch, seed, place);
     }
 }
 

@@ -11,10 +11,12 @@
 #include "bytes.h"
 #include "crc32.h"
 #include "link.h"
+#include "mlp_dataset.h"
 #include "mlp_model.h"
 #include "port.h"
 
 #define ARENA_BYTES 6000u
+#define WORK_MAX 40u
 
 const char port_board[] = "fuzz";
 const char port_core[] = "host";
@@ -29,13 +31,19 @@ void port_write(const uint8_t *bytes, size_t count)
     }
 }
 
+static void work(link_t *l)
+{
+    for (uint32_t i = 0; i < WORK_MAX && link_work(l); i++) {
+    }
+}
+
 #ifdef FUZZ_FRAMES
 static void send_frame(link_t *l, const uint8_t *piece, size_t count)
 {
     uint8_t frame[LINK_FRAME_MAX] = {0};
     uint8_t wire[2u * LINK_FRAME_MAX];
     const size_t head = FRAME_HEADER_BYTES;
-    frame[0] = count > 0 ? piece[0] % 9u : 0u;
+    frame[0] = count > 0 ? piece[0] % 11u : 0u;
     frame[1] = l->trainer.session == 0 ? 1u : l->trainer.session;
     if (count > 1) {
         frame[2] = piece[1]; /* offsets and positions are small */
@@ -43,7 +51,7 @@ static void send_frame(link_t *l, const uint8_t *piece, size_t count)
     const size_t room = sizeof frame - head - FRAME_TRAILER_BYTES;
     const size_t payload = count > 2 ? (count - 2 < room ? count - 2 : room) : 0;
     memcpy(frame + head, count > 2 ? piece + 2 : piece, payload);
-    if (frame[0] == MSG_DATA) {
+    if (frame[0] == MSG_DATA || frame[0] == MSG_TRAIN_TO) {
         bytes_put_u32(frame + 2, l->trainer.next + (frame[2] > 200u));
     }
     bytes_put_u32(frame + head + payload, crc32_update(0, frame, head + payload));
@@ -63,6 +71,7 @@ static void send_frame(link_t *l, const uint8_t *piece, size_t count)
     wire[code_at] = (uint8_t)(out - code_at);
     wire[out++] = 0;
     link_receive(l, wire, out);
+    work(l);
 }
 
 /* The state that was loaded is what COMMIT is asked to accept. */
@@ -79,6 +88,7 @@ static void commit_loaded(link_t *l)
     mlp_model_read(m, 0, model, model_bytes);
     if (mlp_state_read(m, 0, state, state_bytes) == STATUS_OK) {
         crc = crc32_update(crc32_update(0, model, model_bytes), state, state_bytes);
+        crc = crc32_update(crc, l->trainer.dataset, mlp_dataset_bytes(m, l->trainer.dataset));
     }
     bytes_put_u32(payload + 2 + COMMIT_AT_CRC, crc);
     send_frame(l, payload, sizeof payload);
@@ -110,6 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 #else
     link_receive(l, data, size);
+    work(l);
 #endif
     free(arena);
     free(l);

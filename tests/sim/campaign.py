@@ -16,7 +16,7 @@ import random
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,6 +25,7 @@ for _folder in (ROOT / "host", ROOT / "tests", ROOT / "tests" / "sim"):
         sys.path.insert(0, str(_folder))
 
 from fixgrad import training  # noqa: E402
+from fixgrad.delivery import Delivery, deliver, plain  # noqa: E402
 from fixgrad.device import Device  # noqa: E402
 from fixgrad.errors import LinkError  # noqa: E402
 from fixgrad.framing import encode_frame  # noqa: E402
@@ -33,7 +34,7 @@ from fixgrad.session import EXPIRIES_MAX, SessionLostError  # noqa: E402
 from fixgrad.training import Checkpoint, EpochDone, Saved, Tally  # noqa: E402
 from line import Faults, HostKilledError, Line  # noqa: E402
 from scenarios import CONFIGS, EPOCHS, RUN_ID, SAMPLES, Scenario, scenario  # noqa: E402
-from simulated_device import SimulatedDevice  # noqa: E402
+from simulated_device import ARENA_BYTES, SimulatedDevice  # noqa: E402
 
 WINDOWS = (270, 540, 810, 1080)
 """Room for 1 to 4 frames of the largest payload."""
@@ -81,8 +82,12 @@ def random_rates(rng: random.Random) -> dict[str, float]:
 class Host:
     """A user who types `train`, and `train --resume` whenever that ended without a result."""
 
-    def __init__(self, line: Line, run: Scenario, rng: random.Random, totals: Totals) -> None:
+    def __init__(
+        self, line: Line, run: Scenario, rng: random.Random, totals: Totals,
+        delivery: Delivery | None = None,
+    ) -> None:  # fmt: skip
         self.line, self.run, self.rng, self.totals = line, run, rng, totals
+        self.delivery = delivery
         self.disk = Checkpoint(run.initial, 0, Tally())
         self.adopt = False
         self.expiries = 0
@@ -125,8 +130,9 @@ class Host:
     def _train(self, device: Device) -> None:
         run = self.run
         events = training.train(
-            device, run.config, RUN_ID, run.samples, run.schedule, self.disk, adopt=self.adopt
-        )
+            device, run.config, RUN_ID, run.samples, run.schedule, self.disk,
+            delivery=self.delivery, adopt=self.adopt,
+        )  # fmt: skip
         for event in events:
             if not isinstance(event, EpochDone | Saved):
                 continue
@@ -161,14 +167,21 @@ def stale_frames(run: Scenario) -> list[bytes]:
     return frames
 
 
+def random_delivery(run: Scenario, rng: random.Random) -> Delivery:
+    """Return one of the ways of a run's samples."""
+    if rng.random() < 0.3:
+        return plain(run.samples, run.config)
+    stream = rng.random() < 0.3
+    return deliver(run.samples, run.config, run.schedule, ARENA_BYTES, stream=stream)
+
+
 def occupy(line: Line, rng: random.Random) -> None:
     """Let an earlier host begin another run on the device and vanish, its bytes still under way."""
     other = scenario(rng.randrange(len(CONFIGS)))
     device = Device(line, "sim", clock=line.clock, pause=line.pause, random_bits=lambda n: 200)
-    device.load(other.config, other.initial, OTHER_RUN_ID, 0)
     events = training.train(
         device, other.config, OTHER_RUN_ID, other.samples, other.schedule,
-        Checkpoint(other.initial, 0, Tally()), adopt=True,
+        Checkpoint(other.initial, 0, Tally()), delivery=random_delivery(other, rng),
     )  # fmt: skip
     for _ in range(rng.randrange(1, 4)):
         next(events, None)
@@ -189,7 +202,8 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
     line = Line(device, rng, window + QUESTIONS_BYTES, quiet, quiet)
     if rng.random() < 0.3:
         occupy(line, rng)
-    device.expect(run.expectation)
+    delivery = random_delivery(run, rng)
+    device.expect(replace(run.expectation, run_id=delivery.identity(RUN_ID)))
     old = stale_frames(run)
     rates = random_rates(rng)
     line.forward = Faults(rng, rates, lambda: rng.choice(old))
@@ -201,7 +215,7 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
     if rng.random() < 0.4:
         line.kill_rate = 10 ** rng.uniform(-3.5, -1.8)
     occupied_overflow = line.overflow
-    host = Host(line, run, rng, totals)
+    host = Host(line, run, rng, totals, delivery)
     host.train_to_the_end()
     status = device.status()
     if status.violations:
@@ -217,7 +231,8 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
         if status.applied != EPOCHS * SAMPLES:
             raise ViolationError("samples were applied again without any fault")
     totals.add(
-        seeds=1, applied=status.applied, resets=line.resets, overflow=line.overflow,
+        seeds=1, cached_seeds=delivery.cached, applied=status.applied, resets=line.resets,
+        overflow=line.overflow,
         **{f"{kind}s": count for kind, count in line.forward.counts.items()},
     )  # fmt: skip
     totals.add(**{f"{kind}s": count for kind, count in line.backward.counts.items()})

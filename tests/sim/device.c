@@ -45,6 +45,7 @@ int __wrap_mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *targ
 void sim_expect(const expected_t *e);
 void sim_boot(uint32_t boot_id, uint8_t fill);
 size_t sim_receive(const uint8_t *bytes, size_t count, uint8_t *out, size_t out_max);
+uint32_t sim_work(uint32_t samples, uint8_t *out, size_t out_max, size_t *answered);
 void sim_status(uint32_t *words);
 
 void port_write(const uint8_t *bytes, size_t count)
@@ -139,13 +140,31 @@ size_t sim_receive(const uint8_t *bytes, size_t count, uint8_t *out, size_t out_
     return sent_count;
 }
 
-/* words: applied, session, run id, next, then (count, first position) of every kind. */
+/* Lets the device train up to so many samples of its own; returns how many it did. */
+uint32_t sim_work(uint32_t samples, uint8_t *out, size_t out_max, size_t *answered)
+{
+    uint32_t done = 0;
+    sent = out;
+    sent_max = out_max;
+    sent_count = 0;
+    while (done < samples && link_work(&device)) {
+        done++;
+    }
+    if (!is_guard_intact()) {
+        note(GUARD_BROKEN, device.trainer.next);
+    }
+    *answered = sent_count;
+    return done;
+}
+
+/* words: applied, session, run id, next, whether it trains samples of its own, then (count, first position) of every kind. */
 void sim_status(uint32_t *words)
 {
     *words++ = applied;
     *words++ = device.trainer.session;
     *words++ = device.trainer.run_id;
     *words++ = device.trainer.next;
+    *words++ = device.trainer.next < device.trainer.end;
     for (int kind = 0; kind < KINDS; kind++) {
         *words++ = violations[kind];
         *words++ = first_at[kind];

@@ -101,9 +101,9 @@ class Line:
         ring_bytes: what its receive ring holds; more is lost and counted in `overflow`.
         to_device: bytes on their way.
         forward, backward: faults towards the device and the host.
-        taken: bytes that the device took.
-        reset_after: bytes that the device takes before it is reset once.
-        reset_rate, kill_rate: per byte that the device takes; per call of `read`.
+        taken: bytes that the device took, and samples of its own that it trained.
+        reset_after: how many of those before it is reset once.
+        reset_rate, kill_rate: per one of those; per call of `read`.
     """
 
     device: SimulatedDevice
@@ -174,6 +174,7 @@ class Line:
             self.kills += 1
             raise HostKilledError
         moved = self._arrive(rng.randrange(1, 700)) + self._work(rng.randrange(1, 900))
+        moved += self._train(rng.randrange(1, 40))
         moved += self._deliver(rng.randrange(1, 300))
         self.now += moved * BYTE_S if moved else READ_TIMEOUT_S
 
@@ -196,6 +197,17 @@ class Line:
         if until is not None:
             self.press_reset()
         return len(data)
+
+    def _train(self, count: int) -> int:
+        """Let the device train samples of its own; a reset strikes between two of them."""
+        until = self._reset_within(count) if self.device.is_training else None
+        done, answers = self.device.work(count if until is None else until)
+        if answers:
+            self._to_host += self.backward.carry(answers)
+        self.taken += done
+        if until is not None:
+            self.press_reset()
+        return done
 
     def _reset_within(self, count: int) -> int | None:
         """Return after how many of the next `count` bytes the device is reset, if it is."""

@@ -38,7 +38,9 @@ REGRESSION = ModelConfig(
     update_bits=15,
 ).with_budgets()
 STOCHASTIC = replace(MOMENTUM, widen=True, decay_every=3, clip_exponent=-2)
-CONFIGS = (SMALL, MOMENTUM, STOCHASTIC, WIDE, REGRESSION)
+CONFIGS = (SMALL, MOMENTUM, STOCHASTIC, WIDE, REGRESSION, WIDE, REGRESSION)
+LEVELS = (None, None, None, None, None, 11, 3)
+"""How many values the features have, where they are so few that they travel packed."""
 SAMPLES, EPOCHS, RUN_ID = 26, 3, 0xC0FFEE
 
 
@@ -70,7 +72,7 @@ def rate(step: int) -> tuple[int, int]:
 @functools.cache
 def scenario(number: int) -> Scenario:
     """Return one of `CONFIGS` as a run."""
-    return _build(CONFIGS[number], SAMPLES, EPOCHS, 100 + number)
+    return _build(CONFIGS[number], SAMPLES, EPOCHS, 100 + number, LEVELS[number])
 
 
 @functools.cache
@@ -79,12 +81,16 @@ def three_batches() -> Scenario:
     return _build(SMALL, 2 * SMALL.batch + 3, 1, 7)
 
 
-def _build(config: ModelConfig, count: int, epochs: int, seed: int) -> Scenario:
+def _build(
+    config: ModelConfig, count: int, epochs: int, seed: int, levels: int | None = None
+) -> Scenario:
     rng = np.random.default_rng(seed)
     low = -config.input_max if config.input_format == InputFormat.I16 else 0
     features = rng.integers(low, config.input_max + 1, (count, config.layers[0]))
     # Zeros make short COBS runs, 255 long ones.
     features[rng.random(features.shape) < 0.3] = 0
+    if levels is not None:
+        features = rng.choice(rng.integers(low, config.input_max + 1, levels), features.shape)
     if config.loss == Loss.SQUARED_ERROR:
         targets = rng.integers(-70000, 70001, (count, config.outputs)).astype(np.int32)
     else:

@@ -20,6 +20,7 @@ KINDS = (
     "wrong sample", "wrong state before", "wrong state after", "beyond the end", "guard broken",
 )  # fmt: skip
 ANSWERS_MAX = 1 << 20
+ARENA_BYTES = 16384
 
 
 class _Expected(ctypes.Structure):
@@ -59,6 +60,7 @@ class Status:
     session: int
     run_id: int
     next: int
+    is_training: bool
     violations: dict[str, tuple[int, int]]
 
 
@@ -118,10 +120,24 @@ class SimulatedDevice:
         count = self._library.sim_receive(data, len(data), self._answers, ANSWERS_MAX)
         return ctypes.string_at(self._answers, count)
 
+    def work(self, samples: int) -> tuple[int, bytes]:
+        """Let it train up to so many samples of its own; return how many it did, and answers."""
+        count = ctypes.c_size_t()
+        done: int = self._library.sim_work(
+            ctypes.c_uint32(samples), self._answers, ctypes.c_size_t(ANSWERS_MAX),
+            ctypes.byref(count),
+        )  # fmt: skip
+        return done, ctypes.string_at(self._answers, count.value)
+
+    @property
+    def is_training(self) -> bool:
+        """Whether samples of its own are left that TRAIN_TO asked for."""
+        return self.status().is_training
+
     def status(self) -> Status:
         """Return what was observed."""
-        words = (ctypes.c_uint32 * (4 + 2 * len(KINDS)))()
+        words = (ctypes.c_uint32 * (5 + 2 * len(KINDS)))()
         self._library.sim_status(words)
-        pairs = zip(words[4::2], words[5::2], strict=True)
+        pairs = zip(words[5::2], words[6::2], strict=True)
         violations = {kind: pair for kind, pair in zip(KINDS, pairs, strict=True) if pair[0]}
-        return Status(words[0], words[1], words[2], words[3], violations)
+        return Status(words[0], words[1], words[2], words[3], bool(words[4]), violations)

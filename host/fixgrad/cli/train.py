@@ -15,7 +15,8 @@ from fixgrad.cli.border import InterruptedRunError
 from fixgrad.cli.measuring import Measured, measure_test, print_measured
 from fixgrad.cli.opening import open_device
 from fixgrad.cli.options import PATH, baud_option, json_option, port_option
-from fixgrad.cli.output import Meter, print_json, print_line, status, stop_switch
+from fixgrad.cli.output import Meter, note, print_json, print_line, status, stop_switch
+from fixgrad.delivery import deliver
 from fixgrad.device import Device
 from fixgrad.digest import state_digest
 from fixgrad.errors import (
@@ -55,12 +56,14 @@ class Trained:
         state: the trained state.
         loss, accuracy: mean of the last epoch; None if metrics.jsonl has lost it.
         seconds: time spent training, in this call.
+        cached: the device kept the samples.
     """
 
     state: State
     loss: float | None
     accuracy: float | None
     seconds: float
+    cached: bool
 
 
 @click.command(short_help="Train a run on the device.")
@@ -78,6 +81,11 @@ class Trained:
     metavar="SECONDS",
     help="How long to wait for a board that was unplugged.",
 )
+@click.option(
+    "--stream",
+    is_flag=True,
+    help="Send the samples in every epoch, even if the board can keep them.",
+)
 @json_option
 def train(
     run_file: Path | None,
@@ -87,6 +95,7 @@ def train(
     resume: Path | None,
     force: bool,
     wait: float,
+    stream: bool,
     as_json: bool,
 ) -> None:
     """Train RUN.toml on the device, then measure test accuracy there."""
@@ -105,7 +114,13 @@ def train(
         if resume is None:
             folder.create(prepared)
         trained = run_training(
-            device, prepared, folder, port, adopt=resume is not None, patience=Patience(wait)
+            device,
+            prepared,
+            folder,
+            port,
+            stream=stream,
+            adopt=resume is not None,
+            patience=Patience(wait),
         )
         result = _measure(device, prepared, trained.state, folder, port)
         report = _report(device, prepared, folder, trained, result, port)
@@ -175,6 +190,7 @@ def run_training(
     folder: RunFolder,
     port: str,
     *,
+    stream: bool = False,
     adopt: bool = False,
     patience: Patience | None = None,
 ) -> Trained:
@@ -185,6 +201,7 @@ def run_training(
         prepared: the run.
         folder: its folder, begun.
         port: where the device is, for messages.
+        stream: send the samples in every epoch, even if the device can keep them.
         adopt: go on with what the device holds if it is this run and further on.
         patience: how long to wait for a device that is away.
 
@@ -195,6 +212,18 @@ def run_training(
     """
     checkpoint = _checkpoint(folder, prepared)
     go_on = f"continue with: fixgrad train --resume {_quoted(folder)} --port {shlex.quote(port)}"
+    delivery = deliver(
+        prepared.train,
+        prepared.config,
+        prepared.schedule,
+        device.info.arena_bytes,
+        stream=stream,
+    )
+    if delivery.cached:
+        note(
+            f"the board keeps the {len(prepared.train):,} samples, {len(delivery.region):,} bytes: "
+            "they are sent once"
+        )
     drawing = _Drawing(prepared, folder, checkpoint)
     started = time.monotonic()
     try:
@@ -206,6 +235,7 @@ def run_training(
                 prepared.train,
                 prepared.schedule,
                 checkpoint,
+                delivery=delivery,
                 monitor=prepared.monitor,
                 adopt=adopt,
                 patience=patience,
@@ -230,7 +260,8 @@ def run_training(
         )
     folder.save_final(prepared.config, state)
     last: dict[str, float] = next(reversed(folder.metrics()), {})
-    return Trained(state, last.get("loss"), last.get("accuracy"), time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return Trained(state, last.get("loss"), last.get("accuracy"), seconds, delivery.cached)
 
 
 def _measure(
@@ -401,6 +432,7 @@ def _report(
         "board": device.info.board,
         "out": str(folder.path),
         "link": {
+            "cached": trained.cached,
             "payload_bytes": stats.payload_bytes,
             "wire_bytes": stats.wire_bytes,
             "retransmitted_bytes": stats.retransmitted_bytes,

@@ -11,6 +11,7 @@ from fixgrad import validation
 from fixgrad.cli.opening import open_device
 from fixgrad.cli.options import PATH, baud_option, json_option, port_option
 from fixgrad.cli.output import Meter, print_json, print_line
+from fixgrad.delivery import deliver
 from fixgrad.device import Device
 from fixgrad.errors import MismatchError
 from fixgrad.run import PreparedRun, prepare
@@ -46,6 +47,9 @@ def validate(
 def prove(device: Device, prepared: PreparedRun, steps: int | None = None) -> Verdict:
     """Run device and reference in lockstep, drawn."""
     total = min(steps or prepared.schedule.steps, prepared.schedule.steps)
+    delivery = deliver(
+        prepared.train, prepared.config, prepared.schedule, device.info.arena_bytes
+    )
     with Meter("validating", total, "steps") as meter:
         for event in validation.validate(
             device,
@@ -54,6 +58,7 @@ def prove(device: Device, prepared: PreparedRun, steps: int | None = None) -> Ve
             prepared.run_id,
             prepared.train,
             prepared.schedule,
+            delivery=delivery,
             monitor=prepared.monitor,
             test=prepared.test,
             steps=total,

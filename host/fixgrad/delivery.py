@@ -1,0 +1,121 @@
+"""How the training samples of a run reach the device.
+
+Packed where that changes no bit of them, and once for all epochs where the device can keep them:
+the region DATASET of docs/PROTOCOL.md.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fixgrad import protocol
+from fixgrad.device import NO_DATASET
+from fixgrad.model import ModelConfig
+from fixgrad.planner import plan
+from fixgrad.stream import CachedStream, EpochSchedule, Samples, SampleStream, Schedule
+
+CODE_BITS_MAX = 8
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The way of a run's samples.
+
+    Attributes:
+        wire: uint8 [N, sample bytes], every sample as it travels.
+        region: the DATASET region.
+        cached: the region holds the samples.
+    """
+
+    wire: NDArray[np.uint8]
+    region: bytes
+    cached: bool
+
+    def identity(self, run_id: int) -> int:
+        """Return what a run is called on the device: another way is another run there, not 0."""
+        return run_id if self.region == NO_DATASET else zlib.crc32(self.region, run_id) or 1
+
+    def stream(
+        self, schedule: Schedule, *, split_steps: bool = False
+    ) -> SampleStream | CachedStream:
+        """Return what the device trains.
+
+        Args:
+            schedule: the steps.
+            split_steps: let every step be acknowledged alone.
+        """
+        if self.cached:
+            return CachedStream(schedule, split_steps=split_steps)
+        return SampleStream(schedule, self.wire, split_steps=split_steps)
+
+
+def plain(samples: Samples, config: ModelConfig) -> Delivery:
+    """Return the way of samples that travel as the model stores them, as often as needed."""
+    return Delivery(samples.wire(config), NO_DATASET, cached=False)
+
+
+def deliver(
+    samples: Samples,
+    config: ModelConfig,
+    schedule: EpochSchedule,
+    arena_bytes: int,
+    *,
+    stream: bool = False,
+) -> Delivery:
+    """Return the way of samples to a device.
+
+    Args:
+        samples: training samples.
+        config: the model.
+        schedule: the steps of the run.
+        arena_bytes: memory of the device for the model and what lies behind it.
+        stream: cache nothing.
+    """
+    wire, table, bits = samples.wire(config), b"", 0
+    levels = feature_levels(samples.features)
+    if levels is not None:
+        code_bits = (len(levels) - 1).bit_length()
+        packed = _pack(samples, config, levels, code_bits)
+        if levels.nbytes + packed.size < wire.size:
+            wire, bits = packed, code_bits
+            table = levels.astype(levels.dtype.newbyteorder("<")).tobytes()
+    cached = _head(schedule, len(samples), bits) + table + wire.tobytes()
+    if not stream and plan(config).arena_bytes + len(cached) <= arena_bytes:
+        return Delivery(wire, cached, cached=True)
+    return Delivery(wire, _head(schedule, 0, bits) + table if bits else NO_DATASET, cached=False)
+
+
+def feature_levels(features: NDArray[np.integer]) -> NDArray[np.integer] | None:
+    """Return the values that occur, ascending, the last one repeated up to a power of two.
+
+    None where they are so many that a code takes more than `CODE_BITS_MAX` bits.
+    """
+    levels = np.unique(features)
+    if len(levels) > 1 << CODE_BITS_MAX:
+        return None
+    size = 1 << max(1, (len(levels) - 1).bit_length())
+    return np.pad(levels, (0, size - len(levels)), mode="edge")
+
+
+def _head(schedule: EpochSchedule, samples: int, bits: int) -> bytes:
+    return protocol.pack(
+        protocol.DATASET_FIELDS,
+        samples=samples,
+        seed=schedule.seed & 0xFFFFFFFF,
+        shuffle=int(schedule.shuffle),
+        bits=bits,
+    )
+
+
+def _pack(
+    samples: Samples, config: ModelConfig, levels: NDArray[np.integer], bits: int
+) -> NDArray[np.uint8]:
+    """Return samples with codes of the levels for features, the first in the lowest bits."""
+    codes = np.searchsorted(levels, samples.features).astype(np.uint8)
+    spread = np.unpackbits(codes[:, :, np.newaxis], axis=2, count=bits, bitorder="little")
+    packed = np.packbits(spread.reshape(len(codes), -1), axis=1, bitorder="little")
+    return np.hstack([packed, samples.wire(config)[:, config.feature_bytes :]])
