@@ -28,6 +28,8 @@ typedef struct {
     uint16_t largest;
 } mlp_scale_t;
 
+#define BIAS_VELOCITY_MAX (1 << 22)
+
 _Static_assert(sizeof(mlp_layer_t) == 20, "planner.py counts 20 bytes a layer");
 _Static_assert(sizeof(mlp_scale_t) == 4, "planner.py counts 4 bytes a sample and layer");
 
@@ -215,6 +217,9 @@ uint32_t mlp_scale_deltas(const mlp_t *m, uint32_t l, uint16_t count, int32_t ex
 
 /* Update (section 6) of layer l from the deltas of `count` samples. */
 void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count);
+
+/* Whether all values are in low .. high. */
+bool mlp_all_inside(const int32_t *values, uint32_t count, int32_t low, int32_t high);
 
 /* End of batch (section 7). */
 void mlp_end_batch(mlp_t *m);

@@ -174,24 +174,20 @@ uint32_t mlp_digest(mlp_t *m)
     return m->digest;
 }
 
-static bool all_inside16(const int16_t *values, const kernels_layer_t *layer, int32_t low,
-                         int32_t high)
+static bool all_inside16(const int16_t *values, uint32_t count, int32_t low, int32_t high)
 {
-    for (uint32_t j = 0; j < layer->outputs; j++) {
-        for (uint32_t i = 0; i < layer->inputs; i++) {
-            const int32_t value = values[kernels_index(layer, j, i)];
-            if (value < low || value > high) {
-                return false;
-            }
+    for (; count > 0; count--, values++) {
+        if (*values < low || *values > high) {
+            return false;
         }
     }
     return true;
 }
 
-static bool all_inside32(const int32_t *values, uint32_t count, int32_t low, int32_t high)
+bool mlp_all_inside(const int32_t *values, uint32_t count, int32_t low, int32_t high)
 {
-    for (uint32_t k = 0; k < count; k++) {
-        if (values[k] < low || values[k] > high) {
+    for (; count > 0; count--, values++) {
+        if (*values < low || *values > high) {
             return false;
         }
     }
@@ -201,28 +197,26 @@ static bool all_inside32(const int32_t *values, uint32_t count, int32_t low, int
 /* Sections 2 and 6: what training keeps true of one layer's parameters. */
 static bool is_layer_valid(const mlp_t *m, const mlp_layer_t *layer)
 {
-    const kernels_layer_t view = mlp_kernels_layer(m, layer);
     const int32_t high = (1 << layer->weight_bits) - 1;
-    const uint32_t n = layer->outputs;
-    if (!all_inside16(view.weights, &view, -high - 1, high) ||
-        !all_inside32(mlp_bias(m, layer), n, -LIMIT_BIAS_MAX, LIMIT_BIAS_MAX)) {
-        return false;
-    }
-    return m->momentum == 0 ||
-           (all_inside16(mlp_velocity(m, layer), &view, -32767, 32767) &&
-            all_inside32(mlp_bias_velocity(m, layer), n, -(1 << 22), 1 << 22));
+    const uint32_t weights = mlp_weight_count(layer), n = layer->outputs;
+    return all_inside16(mlp_weights(m, layer), weights, -high - 1, high) &&
+           mlp_all_inside(mlp_bias(m, layer), n, -LIMIT_BIAS_MAX, LIMIT_BIAS_MAX) &&
+           (m->momentum == 0 ||
+            (all_inside16(mlp_velocity(m, layer), weights, -32767, 32767) &&
+             mlp_all_inside(mlp_bias_velocity(m, layer), n, -BIAS_VELOCITY_MAX,
+                            BIAS_VELOCITY_MAX)));
 }
 
 /* Section 2, item 4, and low below 256. */
 static bool are_words_valid(const mlp_t *m)
 {
     const uint32_t layers = m->layer_count;
-    return all_inside32(mlp_weight_exponent(m, 0), layers, LIMIT_WEIGHT_EXPONENT_MIN,
+    return mlp_all_inside(mlp_weight_exponent(m, 0), layers, LIMIT_WEIGHT_EXPONENT_MIN,
                         LIMIT_WEIGHT_EXPONENT_MAX) &&
-           all_inside32(mlp_row_exponent(m, 0), 1, LIMIT_ACTIVATION_EXPONENT_MIN,
+           mlp_all_inside(mlp_row_exponent(m, 0), 1, LIMIT_ACTIVATION_EXPONENT_MIN,
                         LIMIT_INPUT_EXPONENT_MAX) &&
-           all_inside32(mlp_row_exponent(m, 1), layers - 1, LIMIT_ACTIVATION_EXPONENT_MIN, 0) &&
-           all_inside32(mlp_low(m, 1), layers - 1, 0, 255);
+           mlp_all_inside(mlp_row_exponent(m, 1), layers - 1, LIMIT_ACTIVATION_EXPONENT_MIN, 0) &&
+           mlp_all_inside(mlp_low(m, 1), layers - 1, 0, 255);
 }
 
 int mlp_start(mlp_t *m)
