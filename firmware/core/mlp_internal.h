@@ -30,6 +30,11 @@ typedef struct {
 
 #define BIAS_VELOCITY_MAX (1 << 22)
 
+_Static_assert(offsetof(mlp_t, input_width) - offsetof(mlp_t, model) == MODEL_AT_INPUT_WIDTH &&
+                   offsetof(mlp_t, decay_every) - offsetof(mlp_t, model) == MODEL_AT_DECAY_EVERY &&
+                   offsetof(mlp_t, input_format) - offsetof(mlp_t, model) == MODEL_AT_INPUT_FORMAT,
+               "the fields of mlp_t are those of the region");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "as those of the region are");
 _Static_assert(sizeof(mlp_layer_t) == 20, "planner.py counts 20 bytes a layer");
 _Static_assert(sizeof(mlp_scale_t) == 4, "planner.py counts 4 bytes a sample and layer");
 
@@ -123,7 +128,7 @@ static inline uint16_t *mlp_small_target(const mlp_t *m, uint32_t b)
 
 static inline int32_t *mlp_q16_target(const mlp_t *m, uint32_t b)
 {
-    return (int32_t *)(void *)(m->arena + m->targets) + b * mlp_last_layer(m)->outputs;
+    return (int32_t *)(void *)mlp_scale(m, m->layer_count, 0) + b * mlp_last_layer(m)->outputs;
 }
 
 /* The end of the workspace, free in every part of a step. */

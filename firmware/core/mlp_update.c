@@ -206,7 +206,8 @@ static void adapt(const mlp_t *m, uint32_t l)
 void mlp_end_batch(mlp_t *m)
 {
     uint32_t *step = mlp_step_word(m);
-    const bool decays = m->decay_every != 0 && *step % m->decay_every == m->decay_every - 1;
+    const uint32_t every = m->decay_every[0] | (uint32_t)m->decay_every[1] << 16;
+    const bool decays = every != 0 && *step % every == every - 1u;
     uint32_t weights = 0;
     for (uint32_t l = 0; l < m->layer_count; l++) {
         const mlp_layer_t *layer = mlp_layer(m, l);
