@@ -14,7 +14,8 @@
 
 typedef struct mlp mlp_t;
 
-/* Telemetry of NUMERICS section 10, since the last mlp_start(); modulo 2^32 but loss_sum. */
+/* Telemetry of NUMERICS section 10, since the last mlp_start(); modulo 2^32 but loss_sum; in
+ * the order of DATA_ACK. */
 typedef struct {
     uint64_t loss_sum; /* reported loss (NUMERICS section 4) summed over steps */
     uint32_t correct;  /* training samples whose prediction before the step was right */
