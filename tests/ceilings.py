@@ -20,12 +20,12 @@ class Ceiling(NamedTuple):
 
 
 CEILINGS = {
-    "disco_f100rb": Ceiling(18048, 880, 568, 8),
+    "disco_f100rb": Ceiling(17920, 880, 568, 8),
     "olimex_p405": Ceiling(22528, 5400, 704, 16),
-    "bbcmicrobit": Ceiling(20480, 1664, 896, 16),
-    "mps2_an385": Ceiling(23552, 5400, 704, 16),
+    "bbcmicrobit": Ceiling(20992, 1664, 896, 16),
+    "mps2_an385": Ceiling(17408, 5400, 704, 16),
     "mps2_an386": Ceiling(22528, 5400, 704, 16),
     "mps2_an500": Ceiling(22528, 5400, 704, 16),
     "mps2_an505": Ceiling(22528, 5400, 704, 16),
-    "mps3_an547": Ceiling(22528, 5400, 896, 16),
+    "mps3_an547": Ceiling(22528, 5400, 1024, 16),
 }

@@ -24,7 +24,7 @@ SOURCES = (
     "mlp_plan.c", "mlp_model.c", "mlp_state.c", "mlp_train.c", "mlp_forward.c", "mlp_backward.c",
     "mlp_update.c", "mlp_scale.c", "kernels_plain.c", "kernels_host.c", "kernels_blocks.c",
     "kernels_dsp.c", "kernels_mla.c", "kernels_mul.c", "kernels_mve.c", "vector_mve.c",
-    "activation.c", "loss.c", "fixed.c", "functions.c", "tables.c", "order.c",
+    "activation.c", "norm.c", "fixed.c", "loss.c", "functions.c", "tables.c", "order.c",
 )  # fmt: skip
 WARNINGS = (
     "-std=c11", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion", "-Wcast-qual",
@@ -42,9 +42,23 @@ def build(output: str, main: str, compiler: str = "cc", flags: tuple[str, ...] =
     """
     shared = ("-shared", "-fPIC") if output.endswith(".so") else ()
     files = [TESTS_C / main, *(CORE / name for name in SOURCES)]
-    command = [compiler, *WARNINGS, *flags, *shared, f"-I{CORE}", *map(str, files)]
+    return compile_program(output, files, (*flags, *shared), compiler)
+
+
+def compile_program(
+    output: str, files: list[Path], flags: tuple[str, ...], compiler: str = "cc"
+) -> Path:
+    """Compile C files that include the core's headers; return the file, from build/ if it is there.
+
+    Args:
+        output: name of the result.
+        files: sources.
+        flags: optimisation and instrumentation.
+        compiler: C compiler to call.
+    """
+    command = [compiler, *WARNINGS, *flags, f"-I{CORE}", *map(str, files)]
     key = hashlib.sha256("\0".join(command).encode())
-    for path in sorted([*CORE.glob("*.[ch]"), TESTS_C / main]):
+    for path in sorted({*CORE.glob("*.[ch]"), *files}):
         key.update(path.read_bytes())
     folder = ROOT / "build" / "tests" / key.hexdigest()[:16]
     target = folder / output

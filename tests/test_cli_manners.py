@@ -187,6 +187,7 @@ BOARD_COMMANDS = {
     "selftest": lambda: ["selftest"],
     "eval": lambda: ["eval", finished_run("out")],
     "predict": lambda: ["predict", finished_run("out"), "rows.csv"],
+    "deploy": lambda: ["deploy", finished_run("out")],
     "demo": lambda: ["demo"],
     "bench": lambda: ["bench"],
 }

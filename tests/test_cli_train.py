@@ -433,6 +433,30 @@ def test_predict_compares_with_the_label_column_if_there_is_one(
     assert result.stderr == f"{right} of 150 rows have this label in rows.csv\n"
 
 
+def test_a_deployed_net_predicts_after_a_power_on_without_being_sent(
+    trained: tuple[RunFolder, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, report = trained
+    port = ("--port", "sim://?flash=flash")
+    Path("rows.csv").write_text(iris_rows(labelled=False)[0])
+    sent = fixgrad("predict", str(folder.path), "rows.csv", *SIM).stdout
+    result = fixgrad("deploy", str(folder.path), *port)
+    assert (result.exit_code, result.stdout) == (
+        0, f"board posix keeps digest {report['digest']}, checkpoint 1 of its flash\n"
+    )  # fmt: skip
+    monkeypatch.delattr(Device, "load")
+    assert fixgrad("predict", str(folder.path), "rows.csv", *port).stdout == sent
+
+
+def test_deploy_is_refused_where_there_is_no_flash(
+    trained: tuple[RunFolder, dict[str, Any]],
+) -> None:
+    assert refusal(12, "deploy", str(trained[0].path), *SIM) == (
+        "board posix keeps no checkpoint of this model: it is larger than the flash set aside for "
+        "it, or there is none"
+    )
+
+
 def test_predict_writes_a_file_when_told(trained: tuple[RunFolder, dict[str, Any]]) -> None:
     folder, _ = trained
     Path("rows.csv").write_text("5.1,3.5,1.4,0.2\n")

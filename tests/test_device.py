@@ -595,7 +595,7 @@ def test_bad_option_of_sim_is_named(url: str, message: str) -> None:
 
 def test_options_of_sim_are_read() -> None:
     options = options_of("sim://?cc=clang&opt=O0&arena=8192")
-    assert options == simulator.SimulatorOptions("clang", "O0", 8192, False)
+    assert options == simulator.SimulatorOptions("clang", "O0", 8192, None, False)
 
 
 def test_missing_compiler_says_what_to_install() -> None:

@@ -125,6 +125,24 @@ def test_state_that_was_altered_behind_the_crc_of_its_frames_is_not_committed() 
     assert line.device.status().run_id == 0
 
 
+def test_state_that_was_overwritten_while_it_was_loaded_is_loaded_again() -> None:
+    line = quiet_line()
+    host = host_on(line)
+
+    def overwrite_once(data: bytes) -> bytes:
+        for frame in frames_in(data):
+            if frame.type == Message.COMMIT:
+                line.on_frame = lambda data: data
+                payload = bytes([Region.STATE]) + bytes(2)
+                return encode_frame(Message.LOAD, frame.session, 0, payload) + data
+        return data
+
+    line.on_frame = overwrite_once
+    host.train_to_the_end()
+    assert line.device.status().violations == {}
+    assert host.disk.position == EPOCHS * SAMPLES
+
+
 def collision(frame: bytes, mask: int) -> bytes:
     """Return the frame with other bytes inside whose CRC-32 agrees in the bits of a mask."""
     rng = random.Random(5)

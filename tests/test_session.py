@@ -89,6 +89,27 @@ def test_statistics_count_every_byte_sent_while_streaming() -> None:
     assert link.session.stats.wire_bytes == sum(map(len, link.writes))
 
 
+def test_idle_time_is_that_in_which_nothing_is_outstanding() -> None:
+    link = open_link(1000)
+    link.session.begin(data_requests(STREAM[:1800], 100), link.now)
+    link.send()
+    link.now += 0.25
+    link.work()
+    link.deliver()
+    link.now += 0.5
+    link.send()
+    link.now += 0.25
+    link.work()
+    link.deliver()
+    link.now += 0.125
+    link.send()
+    link.now += 7
+    link.session.hello(3, link.now)
+    link.run()
+    stats = link.session.stats
+    assert (stats.streaming_s, stats.idle_s, stats.idle_share) == (1.125, 0.625, 0.625 / 1.125)
+
+
 @pytest.mark.parametrize("window", [270, 300, 511, 1000, 4095])
 def test_window_is_never_exceeded_however_slow_the_device(window: int) -> None:
     link = open_link(window)

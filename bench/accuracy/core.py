@@ -15,7 +15,8 @@ from bench.accuracy.library import CORE, address, build
 
 RUNNER = Path(__file__).with_name("core_runner.c")
 SOURCES = (
-    "mlp_*.c", "kernels_*.c", "activation.c", "loss.c", "fixed.c", "functions.c", "tables.c",
+    "mlp_*.c", "kernels_*.c", "activation.c", "norm.c", "fixed.c", "loss.c", "functions.c",
+    "tables.c",
 )  # fmt: skip
 FAST = "KERNELS_HOST=32"
 DEFINITION = "KERNELS_DEFINITION"

@@ -1,13 +1,43 @@
 #include "speed.h"
 #include "activation.h"
 
-#include <stdbool.h>
+#include <stddef.h>
 
 #include "fixed.h"
 #include "functions.h"
 #include "norm.h"
 #include "protocol.h"
 #include "vector.h"
+
+static inline uint32_t rectified(int32_t z, uint32_t half, uint32_t shift)
+{
+    return ((uint32_t)(z & ~fixed_floor(z, 31)) + half) >> shift;
+}
+
+/* a = RN(max(z, 0), shift), 1 <= shift <= 31, where that fits a byte; returns all values or-ed.
+ * Section 3. RN(z, shift) = (z + 2^(shift-1)) >> shift for z >= 0.
+ * Range: z < 2^31 and 2^(shift-1) <= 2^30: the unsigned sum is below 2^32. */
+static __attribute__((noinline)) uint32_t rectify_small(const int32_t *acc, uint32_t count,
+                                                        uint32_t shift, uint8_t *row)
+{
+    const uint32_t half = 1u << (shift - 1u);
+    const int32_t *end = acc + (count & ~1u);
+    uint32_t magnitudes = 0;
+    for (; acc != end; acc += 2, row += 2) {
+        const uint32_t even = rectified(acc[0], half, shift), odd = rectified(acc[1], half, shift);
+        magnitudes |= even | odd;
+        row[0] = (uint8_t)even;
+        row[1] = (uint8_t)odd;
+    }
+    if (count % 2u != 0) {
+        const uint32_t v = rectified(*acc, half, shift);
+        magnitudes |= v;
+        *row = (uint8_t)v;
+    }
+    return magnitudes;
+}
+
+#include "size.h"
 
 uint8_t activation_format(uint8_t kind, uint8_t bits)
 {
@@ -27,28 +57,6 @@ static void store(const activation_t *activation, void *row, uint32_t i, int32_t
 static int32_t load(const activation_t *activation, const void *row, uint32_t i)
 {
     return activation->format == INPUT_U8 ? ((const uint8_t *)row)[i] : ((const int16_t *)row)[i];
-}
-
-/* ReLU for bytes and shift 1 .. 31, for values that no clamp changes; tells whether
- * there were only such. RN(z, shift) = (z + 2^(shift-1)) >> shift for z >= 0.
- * Range: z < 2^31 and 2^(shift-1) <= 2^30: the unsigned sum is below 2^32. */
-static bool rectify_small(const activation_t *activation, const int32_t *acc, uint32_t count,
-                          uint32_t shift, uint8_t *row, activation_stats_t *stats)
-{
-    const uint32_t half = 1u << (shift - 1u);
-    uint32_t magnitudes = 0;
-    uint32_t i = 0;
-    for (; i < count; i++) {
-        const int32_t z = acc[i];
-        const uint32_t v = ((uint32_t)(z < 0 ? 0 : z) + half) >> shift;
-        magnitudes |= v;
-        row[i] = (uint8_t)v;
-    }
-    if (magnitudes >> activation->bits != 0) {
-        return false;
-    }
-    stats->magnitudes |= magnitudes;
-    return true;
 }
 
 /* Section 3. q = RS(z, -11 - e, 32767) in Q11.
@@ -83,8 +91,12 @@ void activation_forward(const activation_t *activation, const int32_t *acc, uint
     row = (uint8_t *)row + (activation->format == INPUT_U8 ? first : 2u * first);
     const int32_t shift = out_exponent - acc_exponent;
     if (activation->kind == ACTIVATION_RELU && activation->format == INPUT_U8 && shift >= 1 &&
-        shift <= 31 && rectify_small(activation, acc, count, (uint32_t)shift, row, stats)) {
-        return;
+        shift <= 31) {
+        const uint32_t magnitudes = rectify_small(acc, count, (uint32_t)shift, row);
+        if (magnitudes >> activation->bits == 0) {
+            stats->magnitudes |= magnitudes;
+            return;
+        }
     }
     const bool counts =
         activation->kind == ACTIVATION_RELU || activation->kind == ACTIVATION_LEAKY;
@@ -115,10 +127,7 @@ static int32_t slope_q15(const activation_t *activation, int32_t a)
 static int32_t multiply_by_slope(const activation_t *activation, const void *row, uint32_t count,
                                  norm_vector_t error)
 {
-    if (count % 2u != 0) {
-        *norm_element(error, count) = 0;
-    }
-    const int32_t shift = norm_shift(error, (count + 1u) / 2u, 15);
+    const int32_t shift = norm_shift(norm_largest(error, (count + 1u) / 2u), 15);
     for (uint32_t i = 0; i < count; i++) {
         int32_t *e = norm_element(error, i);
         *e = norm_mantissa(*e, shift, 15) * slope_q15(activation, load(activation, row, i));
@@ -126,46 +135,37 @@ static int32_t multiply_by_slope(const activation_t *activation, const void *row
     return shift - 15;
 }
 
-/* error_i = 0 where a_i = 0. */
-static void clear_inactive(const uint8_t *row, uint32_t count, norm_vector_t error)
+/* e = 0 (ReLU) or e / 8 (leaky) where a <= 0. */
+static void rectify_error(const activation_t *activation, const void *row, uint32_t count,
+                          norm_vector_t error)
 {
-#ifdef VECTOR
-    vector_clear(error.at, error.step, (count + 1u) / 2u, row);
-#else
-    int32_t *pair = error.at;
-    for (uint32_t i = 0; i + 1u < count; i += 2u, pair += error.step) {
-        if (row[i] == 0) {
-            pair[0] = 0;
-        }
-        if (row[i + 1u] == 0) {
-            pair[1] = 0;
-        }
-    }
-    if (count % 2u != 0 && row[count - 1u] == 0) {
-        pair[0] = 0;
-    }
-#endif
-}
-
-int32_t activation_backward(const activation_t *activation, const void *row, const uint8_t *gate,
-                            uint32_t count, norm_vector_t error)
-{
-    if (activation->kind == ACTIVATION_SIGN) {
-        clear_inactive(gate, count, error);
-        return 0;
-    }
-    if (activation->kind == ACTIVATION_SIGMOID || activation->kind == ACTIVATION_TANH) {
-        return multiply_by_slope(activation, row, count, error);
-    }
-    if (activation->kind == ACTIVATION_RELU && activation->format == INPUT_U8) {
-        clear_inactive(row, count, error);
-        return 0;
-    }
     for (uint32_t i = 0; i < count; i++) {
         if (load(activation, row, i) <= 0) {
             int32_t *e = norm_element(error, i);
             *e = activation->kind == ACTIVATION_LEAKY ? fixed_floor(*e, 3) : 0;
         }
     }
-    return 0;
+}
+
+int32_t activation_backward(const activation_t *activation, const void *row, const uint8_t *gate,
+                            uint32_t count, norm_vector_t error, uint32_t *code)
+{
+    const uint32_t pairs = (count + 1u) / 2u;
+    const uint8_t *gates = NULL;
+    int32_t exponent = 0;
+    if (count % 2u != 0) {
+        *norm_element(error, count) = 0;
+    }
+    if (activation->kind == ACTIVATION_RELU && activation->format == INPUT_U8) {
+        gates = row;
+    } else if (activation->kind == ACTIVATION_SIGN) {
+        gates = gate;
+    } else if (activation->kind == ACTIVATION_SIGMOID || activation->kind == ACTIVATION_TANH) {
+        exponent = multiply_by_slope(activation, row, count, error);
+    } else {
+        rectify_error(activation, row, count, error);
+    }
+    *code = gates == NULL ? norm_largest(error, pairs)
+                           : norm_largest_gated(error, pairs, gates);
+    return exponent;
 }

@@ -28,9 +28,10 @@ void activation_forward(const activation_t *activation, const int32_t *acc, uint
                         uint32_t count, int32_t acc_exponent, int32_t out_exponent, void *row,
                         uint8_t *gate, activation_stats_t *stats);
 
-/* Multiplies the error by f' at the activations `row` (sign: by `gate`), in place. |error| < 2^31 - 1.
- * Returns what to add to the error's exponent. */
+/* Multiplies the error by f' at the activations `row` (sign: by `gate`), in place.
+ * |error| < 2^31 - 1. Returns what to add to the error's exponent, and in *code the largest code
+ * of norm.h. */
 int32_t activation_backward(const activation_t *activation, const void *row, const uint8_t *gate,
-                            uint32_t count, norm_vector_t error);
+                            uint32_t count, norm_vector_t error, uint32_t *code);
 
 #endif

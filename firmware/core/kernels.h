@@ -7,7 +7,8 @@
  * Layouts. Rows are [sample][input]. Deltas are tiles of 16 bytes, KERNELS_LANES samples by two
  * outputs, with the samples of a pair of outputs in a row: tile (j / 2, b / 4) of `quads` per pair.
  * Inside a tile: lane by lane, (j, j + 1) of each; where KERNELS_TURNED, kernels_update() reads
- * them turned, sample pairs of each output: (b, b + 1) of j, then of j + 1. Weights and velocities: kernels_index(). */
+ * them turned, sample pairs of each output: (b, b + 1) of j, then of j + 1. Weights and
+ * velocities: kernels_index(). */
 #ifndef KERNELS_H
 #define KERNELS_H
 
@@ -57,6 +58,18 @@ static inline uint32_t kernels_pair_step(const kernels_layer_t *layer, uint32_t 
     (void)layer;
     (void)row;
     return 2u;
+#endif
+}
+
+/* Elements from the first to the second column of a pair. */
+static inline uint32_t kernels_column_step(const kernels_layer_t *layer, uint32_t row)
+{
+#ifdef KERNELS_MLA
+    return (row | 1u) < layer->outputs ? 2u : 1u;
+#else
+    (void)layer;
+    (void)row;
+    return 1u;
 #endif
 }
 

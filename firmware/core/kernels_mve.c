@@ -933,12 +933,10 @@ static uint32x4_t update_four(const kernels_layer_t *layer, const kernels_update
 }
 
 /* Columns from `first` on, any step. Returns whether a clamp changed a value. */
-static bool update_columns(const kernels_layer_t *layer, const kernels_update_t *update,
-                           uint32_t first, uint32_t prng)
+static __attribute__((noinline)) bool update_columns(const kernels_layer_t *layer,
+                                                     const kernels_update_t *update,
+                                                     uint32_t first, uint32_t prng)
 {
-    if (first == layer->inputs) {
-        return false;
-    }
     const random_jump_t four = random_jump(4);
     uint32_t words[4];
     prng = random_ahead(prng, first);
@@ -965,7 +963,10 @@ bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update
         changed = update_regular(layer, update, start);
         first = layer->inputs & ~7u;
     }
-    return update_columns(layer, update, first, start) || changed;
+    if (first < layer->inputs) {
+        changed |= update_columns(layer, update, first, start);
+    }
+    return changed;
 }
 
 #endif

@@ -27,7 +27,7 @@ static uint32_t largest(const int32_t *z, uint32_t outputs)
 
 /* u = (t * 23637) >> 14, t = distance to the largest logit in Q10: the same distance in powers of
  * two. Range: t <= 32767, so the product is below 2^30. */
-static uint32_t distance_q10(uint32_t distance, int32_t exponent)
+static inline uint32_t distance_q10(uint32_t distance, int32_t exponent)
 {
     const int32_t s = -10 - exponent;
     uint32_t t = 0;
@@ -41,6 +41,62 @@ static uint32_t distance_q10(uint32_t distance, int32_t exponent)
     return (t * 23637u) >> 14;
 }
 
+/* ex_k of every logit, `top` the largest of them; returns their sum. `ex` may be NULL, or z. */
+static uint32_t exponentials(const int32_t *z, uint32_t outputs, int32_t top, int32_t exponent,
+                             int32_t *ex)
+{
+#ifdef VECTOR
+    return vector_exponentials(z, outputs, top, exponent, ex);
+#else
+    uint32_t sum = 0;
+    for (uint32_t k = 0; k < outputs; k++) {
+        const uint32_t value =
+            functions_exp2_q16(distance_q10((uint32_t)top - (uint32_t)z[k], exponent));
+        sum += value;
+        if (ex != NULL) {
+            ex[k] = (int32_t)value;
+        }
+    }
+    return sum;
+#endif
+}
+
+#if defined(__arm__) && !defined(__ARM_FEATURE_IDIV)
+
+/* 2^31 / sum. */
+static uint32_t reciprocal(uint32_t sum)
+{
+    return 0x80000000u / sum;
+}
+
+/* ((ex << 15) + (sum >> 1)) / sum without a division: `inverse` is less than 1 too small and
+ * ex < 2^16, so (ex * inverse) >> 16 is less than 2 below ex * 2^15 / sum, and less than 2.5 below
+ * the quotient. Range: inverse <= 2^31 / 65535 < 2^16; the rest is below 3 * 2^22. */
+static uint32_t probability(uint32_t ex, uint32_t sum, uint32_t inverse)
+{
+    uint32_t p = (ex * inverse) >> 16;
+    uint32_t rest = (ex << 15) + (sum >> 1) - p * sum;
+    for (; rest >= sum; rest -= sum) {
+        p++;
+    }
+    return p;
+}
+
+#else
+
+static uint32_t reciprocal(uint32_t sum)
+{
+    return sum;
+}
+
+static uint32_t probability(uint32_t ex, uint32_t sum, uint32_t inverse)
+{
+    (void)inverse;
+    return ((ex << 15) + (sum >> 1)) / sum;
+}
+
+#endif
+
 /* p_k = ex_k / sum(ex) in Q15, error = p_k - [k = y]; loss = -log2(p_y) in Q10.
  * Range: the largest logit has ex = 65535, so 65535 <= sum <= 64 * 65535 and ex << 15 plus half
  * the sum stays below 2^32; log2(sum) >= 16 * 1024. */
@@ -48,32 +104,21 @@ static uint32_t softmax(const int32_t *z, uint32_t outputs, int32_t exponent, ui
                         int32_t *error, bool *correct)
 {
     const uint32_t best = largest(z, outputs);
-#ifdef VECTOR
-    const uint32_t wanted_q10 = distance_q10((uint32_t)z[best] - (uint32_t)z[wanted], exponent);
-    const uint32_t sum = vector_exponentials(z, outputs, z[best], exponent, error);
-#else
-    const uint32_t top = (uint32_t)z[best];
-    uint32_t sum = 0;
-    uint32_t wanted_q10 = 0;
-    for (uint32_t k = 0; k < outputs; k++) {
-        const uint32_t u = distance_q10(top - (uint32_t)z[k], exponent);
-        const uint32_t ex = functions_exp2_q16(u);
-        wanted_q10 = k == wanted ? u : wanted_q10;
-        sum += ex;
-        if (error != NULL) {
-            error[k] = (int32_t)ex;
-        }
-    }
-#endif
+    const int32_t top = z[best];
+    const uint32_t wanted_q10 = distance_q10((uint32_t)top - (uint32_t)z[wanted], exponent);
+    const uint32_t sum = exponentials(z, outputs, top, exponent, error);
     if (error != NULL) {
+        const uint32_t inverse = reciprocal(sum);
         for (uint32_t k = 0; k < outputs; k++) {
-            error[k] = (int32_t)((((uint32_t)error[k] << 15) + (sum >> 1)) / sum);
+            error[k] = (int32_t)probability((uint32_t)error[k], sum, inverse);
         }
         error[wanted] -= 32768;
     }
     *correct = best == wanted;
     return wanted_q10 + functions_log2_q10(sum) - 16u * 1024u;
 }
+
+#include "size.h"
 
 /* q^2 with q = RS(v, s, 2047): the share of one output in the reported loss, below 2^22. */
 static uint32_t square(int32_t v, int32_t s)

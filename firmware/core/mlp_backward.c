@@ -1,12 +1,10 @@
-#include "speed.h"
 #include "fixed.h"
 #include "mlp_internal.h"
 #include "norm.h"
 #include "protocol.h"
 #include "vector.h"
 
-#include <string.h>
-
+#ifdef VECTOR
 /* The clamp of NORM, which only meets the carry of a rounding up. */
 static void clamp_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, int32_t limit)
 {
@@ -16,7 +14,6 @@ static void clamp_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, int32
     }
 }
 
-#ifdef VECTOR
 /* Sums of four lanes: of 2h and 2h + 1 in half[h], `other` words apart; to be cleared first where
  * the bytes of `row`, of the first lane and behind it of the others, are 0. */
 typedef struct {
@@ -62,76 +59,19 @@ static void normalise_quad(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lane
     }
 }
 #else
-static uint32_t larger(uint32_t a, uint32_t b)
-{
-    return a > b ? a : b;
-}
-
-/* Two mantissas that fit 16 bits; the largest magnitude in each half of `largest`. */
-static inline uint32_t store_pair(int16_t *delta, int32_t even, int32_t odd, uint32_t largest)
-{
-#ifdef __ARM_FEATURE_SIMD32
-    uint32_t pair, opposite;
-    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(pair) : "r"(even), "r"(odd));
-    memcpy(delta, &pair, sizeof pair);
-    __asm__("ssub16 %1, %3, %0\n\t"
-            "sel %1, %1, %0\n\t"
-            "usub16 %0, %1, %2\n\t"
-            "sel %2, %1, %2"
-            : "+r"(pair), "=&r"(opposite), "+r"(largest)
-            : "r"(0));
-    return largest;
-#else
-    delta[0] = (int16_t)even;
-    delta[1] = (int16_t)odd;
-    return larger(largest, larger(fixed_abs(even), fixed_abs(odd)));
-#endif
-}
-
-/* Mantissas of `pairs` pairs, saturated to 16 bits, which is a bit more than the clamp of NORM may
- * need; returns the largest magnitude. */
-static uint32_t store_mantissas(int16_t *delta, uint32_t step, uint32_t pairs, norm_vector_t error,
-                                int32_t shift)
-{
-    const int32_t *pair = error.at;
-    uint32_t largest = 0;
-    if (shift == 0) {
-        for (; pairs > 0; pairs--, pair += error.step, delta += step) {
-            largest = store_pair(delta, pair[0], pair[1], largest);
-        }
-    } else {
-        const uint32_t s = (uint32_t)shift - 1u;
-        for (; pairs > 0; pairs--, pair += error.step, delta += step) {
-            const int32_t even = fixed_floor(fixed_floor(pair[0], s) + 1, 1);
-            const int32_t odd = fixed_floor(fixed_floor(pair[1], s) + 1, 1);
-            largest = store_pair(delta, fixed_saturate16(even),
-                                 fixed_saturate16(odd), largest);
-        }
-    }
-    return larger(largest & 0xFFFFu, largest >> 16);
-}
-
-/* d = NORM(e, db), ed = exponent + sh, md = max|m|. Section 5. A lane's sums may lie in the tiles
- * that get its deltas, in front of them: each pair is read before its place is written.
+/* d = NORM(e, db), ed = exponent + sh, md = max|m|, from the largest code of e. Section 5. A lane's
+ * sums may lie in the tiles that get its deltas, in front of them.
  * Range: |e| < 2^31 - 1 (section 2, budget 2; output errors are at most 2^28). The exponent is a
  * sum of at most 255 layers' eW (-32..31) and of shifts below 32: it fits int16. */
-static void normalise(const mlp_t *m, uint32_t l, uint32_t b, norm_vector_t error,
+static void normalise(const mlp_t *m, uint32_t l, uint32_t b, norm_vector_t error, uint32_t code,
                       int32_t exponent)
 {
     const mlp_layer_t *layer = mlp_layer(m, l);
-    const uint32_t outputs = layer->outputs, pairs = mlp_even(outputs) / 2u;
-    const uint32_t step = 8u * mlp_quads(m);
-    const uint32_t limit = (1u << layer->delta_bits) - 1u;
-    int16_t *delta = mlp_delta(m, layer) + kernels_delta_index(mlp_quads(m), b, 0);
-    if (outputs % 2u != 0) {
-        *norm_element(error, outputs) = 0;
-    }
-    const int32_t shift = norm_shift(error, pairs, layer->delta_bits);
-    uint32_t largest = store_mantissas(delta, step, pairs, error, shift);
-    if (largest > limit) {
-        clamp_mantissas(delta, step, pairs, (int32_t)limit);
-        largest = limit;
-    }
+    const uint32_t quads = mlp_quads(m);
+    const int32_t bits = layer->delta_bits, shift = norm_shift(code, bits);
+    const uint32_t largest =
+        norm_store(mlp_delta(m, layer) + kernels_delta_index(quads, b, 0), 8u * quads, error,
+                   mlp_even(layer->outputs) / 2u, code, shift, bits);
     *mlp_scale(m, l, b) = (mlp_scale_t){(int16_t)(exponent + shift), (uint16_t)largest};
 }
 #endif
@@ -156,7 +96,11 @@ void mlp_backward_output(const mlp_t *m, uint32_t b, uint32_t lanes, int32_t *er
     normalise_quad(m, l, b, lanes, &quad, exponents);
 #else
     for (uint32_t lane = 0; lane < lanes; lane++) {
-        normalise(m, l, b + lane, (norm_vector_t){error + lane * row, 2u}, exponent);
+        const norm_vector_t logits = {error + lane * row, 2u};
+        if (mlp_outputs(m) % 2u != 0) {
+            *norm_element(logits, mlp_outputs(m)) = 0;
+        }
+        normalise(m, l, b + lane, logits, norm_largest(logits, row / 2u), exponent);
     }
 #endif
     for (uint32_t lane = 0; (m->flags & MODEL_FLAG_CLIP) && lane < lanes; lane++) {
@@ -171,14 +115,15 @@ static norm_vector_t lane_sums(const kernels_backward_t *backward, uint32_t lane
                            lane < 2u ? 4u * backward->quads : 4u};
 }
 
-/* The error of sample b behind layer l - 1's activation, in place; returns what to add to its
- * exponent. */
-static int32_t activate_backward(const mlp_t *m, uint32_t l, uint32_t b, norm_vector_t error)
+/* The error of sample b behind layer l - 1's activation, in place, and its largest code; returns
+ * what to add to its exponent. */
+static int32_t activate_backward(const mlp_t *m, uint32_t l, uint32_t b, norm_vector_t error,
+                                 uint32_t *code)
 {
     const mlp_layer_t *layer = mlp_layer(m, l);
     const activation_t activation = mlp_activation(layer - 1);
     return activation_backward(&activation, mlp_row(m, layer, b), mlp_gate(m, layer, b),
-                               layer->inputs, error);
+                               layer->inputs, error, code);
 }
 
 /* From the sums of layer l to the deltas of layer l - 1. */
@@ -196,16 +141,18 @@ static void propagate(const mlp_t *m, uint32_t l, uint32_t b, const kernels_back
     for (uint32_t lane = 0; lane < backward->lanes; lane++) {
         exponent[lane] = unit + scale[lane].exponent;
         if (!is_cleared) {
-            exponent[lane] += activate_backward(m, l, b + lane, lane_sums(backward, lane));
+            uint32_t unused;
+            exponent[lane] +=
+                activate_backward(m, l, b + lane, lane_sums(backward, lane), &unused);
         }
     }
     normalise_quad(m, l - 1u, b, backward->lanes, &quad, exponent);
 #else
     for (uint32_t lane = 0; lane < backward->lanes; lane++) {
         const norm_vector_t error = lane_sums(backward, lane);
-        const int32_t exponent = unit + scale[lane].exponent;
-        normalise(m, l - 1u, b + lane, error,
-                  exponent + activate_backward(m, l, b + lane, error));
+        uint32_t code;
+        const int32_t slope = activate_backward(m, l, b + lane, error, &code);
+        normalise(m, l - 1u, b + lane, error, code, unit + scale[lane].exponent + slope);
     }
 #endif
 }

@@ -210,23 +210,26 @@ void mlp_backward_output(const mlp_t *m, uint32_t b, uint32_t lanes, int32_t *er
                          int32_t exponent);
 void mlp_backward_hidden(const mlp_t *m, uint32_t l, uint32_t b, uint32_t lanes);
 
+/* For a part of a step: inlined, its frame would stay on the stack of the parts that follow. */
+#define MLP_PART __attribute__((noinline))
+
 /* The parts of a step on the collected batch: hidden layer l forward, with amx and asat; the last
  * layer, its loss and its deltas; the deltas of layer l carried to the layer below. */
-void mlp_forward_layer(mlp_t *m, uint32_t l);
-void mlp_lose_batch(mlp_t *m);
-void mlp_backward_layer(mlp_t *m, uint32_t l);
+MLP_PART void mlp_forward_layer(mlp_t *m, uint32_t l);
+MLP_PART void mlp_lose_batch(mlp_t *m);
+MLP_PART void mlp_backward_layer(mlp_t *m, uint32_t l);
 
 /* Item 2 of section 6: d' in turned tiles, from the deltas of `count` samples; E = `exponent`.
  * Returns a bound of |sum of d'|. */
 uint32_t mlp_scale_deltas(const mlp_t *m, uint32_t l, uint16_t count, int32_t exponent);
 
 /* Update (section 6) of layer l from the deltas of `count` samples. */
-void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count);
+MLP_PART void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count);
 
 /* Whether all values are in low .. high. */
 bool mlp_all_inside(const int32_t *values, uint32_t count, int32_t low, int32_t high);
 
 /* End of batch (section 7). */
-void mlp_end_batch(mlp_t *m);
+MLP_PART void mlp_end_batch(mlp_t *m);
 
 #endif

@@ -3,6 +3,8 @@
 #include "mlp_internal.h"
 #include "vector.h"
 
+#include <string.h>
+
 #ifdef VECTOR
 /* Range as below. */
 uint32_t mlp_scale_deltas(const mlp_t *m, uint32_t l, uint16_t count, int32_t exponent)
@@ -26,13 +28,9 @@ typedef struct {
     bool plain;
 } delta_scale_t;
 
-static int32_t scale_delta(int32_t delta, delta_scale_t scale, int32_t limit)
-{
-    return fixed_scale(delta * scale.factor, scale.shift, limit);
-}
-
 /* Where kernels_update() wants the first output of the second lane, and the other way round. */
 enum { SECOND_LANE = KERNELS_TURNED ? 1 : 2, SECOND_OUTPUT = 3 - SECOND_LANE };
+static const uint8_t places[4] = {0, SECOND_OUTPUT, SECOND_LANE, 3};
 
 /* Two lanes of each tile of a group, in place. RN(v, shift) = (v + 2^(shift-1)) >> shift.
  * Range: |d * lrm| < 2^30 and 2^(shift-1) <= 2^30. */
@@ -53,11 +51,12 @@ static void scale_half(int16_t *half, uint32_t step, uint32_t pairs, const delta
         return;
     }
     for (uint32_t pair = 0; pair < pairs; pair++, half += step) {
-        const int32_t a = half[0], b = half[1], c = half[2], d = half[3];
-        half[0] = (int16_t)scale_delta(a, scale[0], limit);
-        half[SECOND_LANE] = (int16_t)scale_delta(c, scale[1], limit);
-        half[SECOND_OUTPUT] = (int16_t)scale_delta(b, scale[0], limit);
-        half[3] = (int16_t)scale_delta(d, scale[1], limit);
+        int16_t d[4];
+        memcpy(d, half, sizeof d);
+        for (uint32_t i = 0; i < 4u; i++) {
+            const delta_scale_t *lane = scale + i / 2u;
+            half[places[i]] = (int16_t)fixed_scale(d[i] * lane->factor, lane->shift, limit);
+        }
     }
 }
 
@@ -72,7 +71,8 @@ uint32_t mlp_scale_deltas(const mlp_t *m, uint32_t l, uint16_t count, int32_t ex
     const int32_t limit = (1 << m->update_bits) - 1;
     uint32_t bound = 0;
     for (uint32_t quad = 0; quad < kernels_quads(count); quad++) {
-        delta_scale_t scales[KERNELS_LANES] = {{0, 1, true}, {0, 1, true}, {0, 1, true}, {0, 1, true}};
+        delta_scale_t scales[KERNELS_LANES] = {
+            {0, 1, true}, {0, 1, true}, {0, 1, true}, {0, 1, true}};
         for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
             const uint32_t b = quad * KERNELS_LANES + lane;
             if (b < count) {

@@ -1,6 +1,7 @@
 /* The state's canonical bytes (docs/PROTOCOL.md, region STATE), its digest and its ranges. */
 #include "mlp_internal.h"
 #include "profile.h"
+#include "vector.h"
 
 #include <string.h>
 
@@ -127,24 +128,70 @@ int mlp_state_read(const mlp_t *m, uint32_t offset, uint8_t *bytes, size_t count
     return STATUS_OK;
 }
 
-/* D = D * 0x9E3779B1 + u for every word u of the segment. Section 9. */
+/* D = D * 0x9E3779B1 + u. Section 9. */
+static inline uint32_t digest_word(uint32_t digest, int32_t word)
+{
+    return digest * 0x9E3779B1u + (uint32_t)word;
+}
+
+#ifndef VECTOR
+/* The digest of pairs of weights, `step` elements apart, the two of a pair `next`; an even
+ * number of pairs, 2 at least, ends at `end`. */
+static __attribute__((noinline)) uint32_t digest_pairs(uint32_t digest, const int16_t *at,
+                                                       const int16_t *end, uint32_t next,
+                                                       uint32_t step)
+{
+    do {
+        const int16_t *other = at + next;
+        digest = digest_word(digest, *at);
+        at += step;
+        digest = digest_word(digest, *other);
+        other += step;
+        digest = digest_word(digest, *at);
+        at += step;
+        digest = digest_word(digest, *other);
+    } while (at != end);
+    return digest;
+}
+
+/* The same for a row of weights of any layout. */
+static uint32_t digest_row(const kernels_layer_t *layer, uint32_t row, const int16_t *values,
+                           uint32_t digest)
+{
+    const uint32_t inputs = layer->inputs;
+    uint32_t i = 0;
+    if (inputs >= 4u) {
+        const int16_t *first = values + kernels_index(layer, row, 0);
+        const uint32_t step = kernels_pair_step(layer, row);
+        i = inputs & ~3u;
+        digest = digest_pairs(digest, first, first + i / 2u * step,
+                              kernels_column_step(layer, row), step);
+    }
+    for (; i < inputs; i++) {
+        digest = digest_word(digest, values[kernels_index(layer, row, i)]);
+    }
+    return digest;
+}
+#endif
+
+/* The same for every word of the segment. */
 static uint32_t digest_segment(const segment_t *segment, uint32_t digest)
 {
     if (segment->layer == NULL) {
-        const uint32_t *words = segment->data;
+        const int32_t *words = segment->data;
         for (uint32_t k = 0; k < segment->count; k++) {
-            digest = digest * 0x9E3779B1u + words[k];
+            digest = digest_word(digest, words[k]);
         }
         return digest;
     }
-    const int16_t *values = segment->data;
+#ifdef VECTOR
+    return vector_digest(segment->data, segment->count, 0x9E3779B1u, digest);
+#else
     for (uint32_t j = 0; j < segment->layer->outputs; j++) {
-        for (uint32_t i = 0; i < segment->layer->inputs; i++) {
-            const int32_t value = values[kernels_index(segment->layer, j, i)];
-            digest = digest * 0x9E3779B1u + (uint32_t)value;
-        }
+        digest = digest_row(segment->layer, j, segment->data, digest);
     }
     return digest;
+#endif
 }
 
 uint32_t mlp_digest(mlp_t *m)

@@ -2,6 +2,7 @@
 
 #include "bytes.h"
 #include "crc32.h"
+#include "keep.h"
 #include "mlp_dataset.h"
 #include "mlp_model.h"
 #include "port_config.h"
@@ -27,6 +28,9 @@ _Static_assert(DATA_ACK_AT_LOSS_SUM + sizeof(mlp_counters_t) == DATA_ACK_BYTES &
 void trainer_init(trainer_t *t, void *arena, size_t arena_bytes)
 {
     *t = (trainer_t){.arena = arena, .arena_bytes = arena_bytes, .dataset = mlp_dataset_none};
+#ifdef PORT_STORE
+    keep_restore(t);
+#endif
 }
 
 static bool has_model(const trainer_t *t)
@@ -93,8 +97,8 @@ static int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *bytes, siz
     return STATUS_OK;
 }
 
-static int load_region(trainer_t *t, uint8_t region, uint32_t offset, const uint8_t *bytes,
-                       size_t count, uint32_t *detail)
+int trainer_load(trainer_t *t, uint8_t region, uint32_t offset, const uint8_t *bytes, size_t count,
+                 uint32_t *detail)
 {
     if (region > REGION_DATASET) {
         return STATUS_BAD_MESSAGE;
@@ -116,7 +120,7 @@ static HANDLER void handle_load(trainer_t *t, uint32_t pos, const uint8_t *paylo
     t->run_id = 0;
     t->missing = 0;
     t->end = 0;
-    const int status = load_region(t, payload[0], pos, payload + 1, count - 1, &detail);
+    const int status = trainer_load(t, payload[0], pos, payload + 1, count - 1, &detail);
     answer[LOAD_ACK_AT_STATUS] = (uint8_t)status;
     bytes_put_u32(answer + LOAD_ACK_AT_DETAIL, status == STATUS_OK ? 0 : detail);
     reply_frame(t->session, MSG_LOAD_ACK, pos, answer, sizeof answer);
@@ -168,6 +172,9 @@ static uint8_t commit(trainer_t *t, const uint8_t *payload)
     if (crc != bytes_u32(payload + COMMIT_AT_CRC) || mlp_start(&t->mlp) != STATUS_OK) {
         return STATUS_BAD_STATE;
     }
+#ifdef PORT_STORE
+    t->save_every = 0;
+#endif
     t->run_id = run_id;
     t->next = bytes_u32(payload + COMMIT_AT_NEXT);
     t->missing = 0;
@@ -274,6 +281,11 @@ static inline __attribute__((always_inline)) int apply_sample(trainer_t *t, cons
     if (status == STATUS_OK) {
         t->missing--;
         t->next++;
+#ifdef PORT_STORE
+        if (t->missing == 0) {
+            keep_every(t, t->save_every);
+        }
+#endif
     } else if (!mlp_batch_open(&t->mlp)) {
         t->missing = 0; /* a refused first sample takes its announcement with it */
     }
@@ -462,9 +474,24 @@ static HANDLER void handle_infer(trainer_t *t, uint32_t pos, uint8_t *payload, s
     reply_inference(t, pos, (uint8_t)status, good, payload);
 }
 
+#ifdef PORT_STORE
+static HANDLER void handle_save(trainer_t *t, uint32_t pos, const uint8_t *payload)
+{
+    uint32_t generation = 0;
+    uint8_t status = STATUS_BAD_OFFSET;
+    if (pos == t->next && t->missing == 0) {
+        t->save_every = bytes_u32(payload + SAVE_AT_EVERY);
+        status = keep_save(t, &generation);
+    }
+    uint8_t answer[SAVE_ACK_BYTES] = {status};
+    bytes_put_u32(answer + SAVE_ACK_AT_GENERATION, generation);
+    reply_frame(t->session, MSG_SAVE_ACK, t->next, answer, sizeof answer);
+}
+#endif
+
 bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, uint8_t *payload, size_t count)
 {
-    const bool needs_run = type >= MSG_DATA && type <= MSG_TRAIN_TO;
+    const bool needs_run = type >= MSG_DATA && type <= MSG_SAVE;
     if (needs_run && t->run_id == 0) {
         return false;
     }
@@ -505,6 +532,14 @@ bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, uint8_t *payload, 
     case MSG_TRAIN_TO:
         handle_train_to(t, pos, payload, count);
         return true;
+#ifdef PORT_STORE
+    case MSG_SAVE:
+        if (count != SAVE_BYTES) {
+            break;
+        }
+        handle_save(t, pos, payload);
+        return true;
+#endif
     default:
         break;
     }

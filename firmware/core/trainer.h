@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 #include "mlp.h"
+#include "port_config.h"
+#include "store.h"
 
 typedef struct {
     mlp_t mlp;
@@ -17,6 +19,10 @@ typedef struct {
     uint32_t end;     /* of the TRAIN_TO that waits; up to `next`: nothing is to be trained */
     const uint8_t *dataset; /* head of the loaded DATASET, or mlp_dataset_none */
     uint16_t missing; /* samples of the announced batch that have not come */
+#ifdef PORT_STORE
+    store_t store;
+    uint32_t save_every; /* steps; 0: saved only when asked */
+#endif
     uint8_t session;  /* goes into every answer; 0: none since the start */
 } trainer_t;
 
@@ -31,6 +37,10 @@ bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, uint8_t *payload, 
 /* Trains one sample of those that TRAIN_TO asked for; sends DATA_ACK after the last. Returns false
  * if there is none. */
 bool trainer_work(trainer_t *t);
+
+/* Loads bytes of a region. Returns a status and, for NO_MEMORY, the bytes of arena needed. */
+int trainer_load(trainer_t *t, uint8_t region, uint32_t offset, const uint8_t *bytes, size_t count,
+                 uint32_t *detail);
 
 /* Sends DATA_ACK. */
 void trainer_acknowledge(trainer_t *t, uint8_t status);

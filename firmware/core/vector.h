@@ -70,6 +70,10 @@ uint32_t vector_biases(int32_t *bias, uint32_t outputs, const int16_t *delta, ui
  * NULL, or z. */
 uint32_t vector_exponentials(const int32_t *z, uint32_t outputs, int32_t top, int32_t exponent,
                              int32_t *ex);
+
+/* digest = digest * multiplier + value for each value: section 9. */
+uint32_t vector_digest(const int16_t *values, uint32_t count, uint32_t multiplier,
+                       uint32_t digest);
 #endif
 
 #endif

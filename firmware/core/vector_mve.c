@@ -386,4 +386,20 @@ uint32_t vector_exponentials(const int32_t *z, uint32_t outputs, int32_t top, in
     return vector_exp(z, outputs, top, lane_shift(-10 - exponent), ex, tables_exp2_q16);
 }
 
+/* Lane k takes values k, k + 4, ..: multiplied with the fourth power each time, and at last with
+ * what the lanes behind it multiply. All modulo 2^32. */
+uint32_t vector_digest(const int16_t *values, uint32_t count, uint32_t multiplier, uint32_t digest)
+{
+    for (; count % 4u != 0; count--, values++) {
+        digest = digest * multiplier + (uint32_t)(int32_t)*values;
+    }
+    const uint32_t square = multiplier * multiplier, fourth = square * square;
+    const uint32_t powers[4] = {square * multiplier, square, multiplier, 1u};
+    uint32x4_t sums = vsetq_lane_u32(digest, vdupq_n_u32(0), 3);
+    for (; count > 0; count -= 4u, values += 4) {
+        sums = vaddq_u32(vmulq_n_u32(sums, fourth), vreinterpretq_u32_s32(vldrhq_s32(values)));
+    }
+    return vaddvq_u32(vmulq_u32(sums, vld1q_u32(powers)));
+}
+
 #endif

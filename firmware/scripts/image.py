@@ -4,6 +4,8 @@ from pathlib import Path
 
 Import("env")
 
+# Saves up to a twentieth of the flash; copies of functions for constant arguments would cost it.
+LINK_TIME = ["-flto", "-fno-ipa-cp"]
 board = env.BoardConfig()
 ports = Path(env.subst("$PROJECT_DIR"), "firmware", "ports")
 env.Append(
@@ -11,7 +13,8 @@ env.Append(
         ("PORT_BOARD", env.StringifyMacro(env["BOARD"])),
         ("PORT_CORE", env.StringifyMacro(board.get("build.cpu"))),
     ],
-    LINKFLAGS=["-nostartfiles"],
+    CCFLAGS=LINK_TIME,
+    LINKFLAGS=["-nostartfiles", *LINK_TIME],
     LIBPATH=[str(ports / "cortexm")],
 )
 env.Depends(

@@ -21,6 +21,7 @@ from fixgrad.errors import (
     LinkError,
     ModelError,
     PortError,
+    StoreError,
     VersionError,
 )
 from fixgrad.framing import payload_bytes_max
@@ -39,11 +40,15 @@ from fixgrad.transport import Place
 
 READ_STATE_TRIES = 10
 
+LOAD_TRIES = 3
+"""A line that repeats old bytes can overwrite a part of the state while it is loaded."""
+
 TICKS_MASK = 0xFFFFFF
 """What counts of a profile's ticks."""
 
-PARTIAL_FRAME_PAUSE_S = 0.001
-"""Pause while the rest of an answer is on its way: waking for every byte would cost more."""
+PARTIAL_FRAME_PAUSE_S = 0.004
+"""Pause while the rest of an answer is on its way, about 46 bytes at 115200 baud: waking for every
+byte would cost more."""
 
 NO_DATASET = bytes(protocol.field_bytes(protocol.DATASET_FIELDS))
 """The region of a run whose samples travel as the model stores them, as often as needed."""
@@ -63,6 +68,7 @@ _LOAD_ACK = _layout(protocol.LOAD_ACK_FIELDS)
 _READ = _layout(protocol.READ_FIELDS)
 _READ_ACK = _layout(protocol.READ_ACK_FIELDS)
 _PROFILE = _layout(protocol.PROFILE_FIELDS)
+_SAVE_ACK = _layout(protocol.SAVE_ACK_FIELDS)
 _EVAL_ACK = _layout(protocol.EVAL_ACK_FIELDS)
 _INFER_ACK = _layout(protocol.INFER_ACK_FIELDS)
 
@@ -298,9 +304,17 @@ class Device:
             ModelError: the device refuses the model or the state.
             LinkError: the device stopped answering.
         """
+        for _ in range(LOAD_TRIES):
+            if self._try_load(config.encode(), state.encode(), dataset, run_id, position):
+                return
+        raise ModelError(f"{self.url}: the device refuses the state: a value is out of range")
+
+    def _try_load(
+        self, model: bytes, data: bytes, dataset: bytes, run_id: int, position: int
+    ) -> bool:
+        """Load; return False where what arrived is not what was sent."""
         self.hello()
         self._held = self.info.boot_id, None
-        model, data = config.encode(), state.encode()
         self._load_model(model)
         self._load_dataset(dataset)
         self._load_bytes(Region.STATE, data, 0)
@@ -314,9 +328,10 @@ class Device:
         self._require_type(answer, Message.COMMIT_ACK)
         self._require_same_boot(answer.payload[0])
         if answer.payload[0] == Status.BAD_STATE:
-            raise ModelError(f"{self.url}: the device refuses the state: a value is out of range")
+            return False
         self._require_ok(answer.payload[0], "the run")
         self._held = self.info.boot_id, run_id
+        return True
 
     def read_state(self, config: ModelConfig) -> tuple[State, int]:
         """Return the device's state and the position of the sample that it wants next.
@@ -337,6 +352,38 @@ class Device:
             if len(positions) == 1:
                 return State.decode(config, data), positions.pop()
         raise LinkError(f"{self.url}: the state kept changing while it was read")
+
+    def save(self, position: int, every: int = 0) -> int:
+        """Let the board keep the run in its flash, from where it goes on after a power-on.
+
+        Args:
+            position: what the device wants next; it begins a batch.
+            every: steps after which the board keeps it again by itself; 0: never.
+
+        Returns:
+            Generation of the checkpoint: a higher one than that of any before.
+
+        Raises:
+            StoreError: the board has no store, the run is too large for it, or it is worn out.
+            SessionLostError: the device was reset, or holds another run.
+            LinkError: the device stopped answering.
+        """
+        request = protocol.pack(protocol.SAVE_FIELDS, every=every)
+        (answer,) = self._exchange([Request(Message.SAVE, position, request)])
+        if answer.type == Message.DATA_ACK and answer.payload[0] == Status.BAD_MESSAGE:
+            raise StoreError(f"board {self.info.board} has no store for checkpoints")
+        status, generation = self._unpack(_SAVE_ACK, answer, Message.SAVE_ACK)
+        if status == Status.NO_MEMORY:
+            raise StoreError(
+                f"board {self.info.board} keeps no checkpoint of this model: it is larger than the "
+                "flash set aside for it, or there is none"
+            )
+        if status == Status.STORE_FAILED:
+            raise StoreError(
+                f"board {self.info.board} could not write its flash: it is worn out or protected"
+            )
+        self._require_ok(status, "keeping a checkpoint")
+        return int(generation)
 
     def profile(self, phase: Phase, layer: int) -> int | None:
         """Return the ticks that a part of a step took since it was selected; 0 selects it.

@@ -69,3 +69,9 @@ class MismatchError(FixgradError):
     """Device and reference differ: the proof failed."""
 
     exit_code = 11
+
+
+class StoreError(FixgradError):
+    """The board cannot keep a checkpoint in its flash."""
+
+    exit_code = 12

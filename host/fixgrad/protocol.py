@@ -30,6 +30,7 @@ class Message(enum.IntEnum):
     EVAL = 0x06
     INFER = 0x07
     TRAIN_TO = 0x09
+    SAVE = 0x0A
     HELLO_ACK = 0x81
     LOAD_ACK = 0x82
     COMMIT_ACK = 0x83
@@ -38,6 +39,7 @@ class Message(enum.IntEnum):
     EVAL_ACK = 0x86
     INFER_ACK = 0x87
     NO_SESSION = 0x88
+    SAVE_ACK = 0x8A
 
 
 class Region(enum.IntEnum):
@@ -89,6 +91,8 @@ class Status(enum.IntEnum):
     """COMMIT: the CRC over MODEL and STATE differs, or a value is out of its range."""
     BAD_SAMPLE = 7
     """A batch header, feature or target is out of range; samples before it were applied."""
+    STORE_FAILED = 8
+    """The board's flash does not keep what is written."""
 
 
 class Reason(enum.IntEnum):
@@ -208,6 +212,8 @@ EVAL_ACK_FIELDS: Final[tuple[tuple[str, int], ...]] = (
 )
 INFER_ACK_FIELDS: Final[tuple[tuple[str, int], ...]] = (("status", 1), ("count", 2))
 """Followed by count x outputs: prediction i32 (see docs/PROTOCOL.md), then the logits i32."""
+SAVE_FIELDS: Final[tuple[tuple[str, int], ...]] = (("every", 4),)
+SAVE_ACK_FIELDS: Final[tuple[tuple[str, int], ...]] = (("status", 1), ("generation", 4))
 PROFILE_FIELDS: Final[tuple[tuple[str, int], ...]] = (("ticks", 4),)
 NO_SESSION_FIELDS: Final[tuple[tuple[str, int], ...]] = (("reason", 1),)
 
@@ -259,6 +265,8 @@ STRUCTS: Final[dict[str, tuple[tuple[str, int], ...]]] = {
     "INFER_ACK": INFER_ACK_FIELDS,
     "NO_SESSION": NO_SESSION_FIELDS,
     "PROFILE": PROFILE_FIELDS,
+    "SAVE": SAVE_FIELDS,
+    "SAVE_ACK": SAVE_ACK_FIELDS,
 }
 
 

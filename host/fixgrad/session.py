@@ -89,6 +89,9 @@ class LinkStats:
         expiries: times that the timer expired.
         answer_time_s: seconds between requests and their answers, summed over `answers`.
         answers: requests answered that were sent once.
+        streaming_s: seconds from the first DATA of every exchange to its end.
+        idle_s: those of them in which no frame was outstanding. The device was idle for at least so
+            long; how long it waited for bytes of frames that were under way, only it knows.
     """
 
     payload_bytes: int = 0
@@ -99,6 +102,13 @@ class LinkStats:
     expiries: int = 0
     answer_time_s: float = 0.0
     answers: int = 0
+    streaming_s: float = 0.0
+    idle_s: float = 0.0
+
+    @property
+    def idle_share(self) -> float:
+        """Share of the streaming time in which no frame was outstanding, 0..1."""
+        return self.idle_s / self.streaming_s if self.streaming_s else 0.0
 
     @property
     def round_trip_s(self) -> float:
@@ -174,6 +184,8 @@ class Session:
         self._fruitless = 0
         self._timer_start = 0.0
         self._longest_answer_s = 0.0
+        self._is_streaming = False
+        self._measured_at = 0.0
 
     @property
     def window_bytes(self) -> int:
@@ -242,6 +254,7 @@ class Session:
         self._question = None
         self._expiries = self._fruitless = self._backoff = 0
         self._timer_start = now
+        self._is_streaming = False
         self.bytes_received = self.frames_received = 0
 
     def outgoing(self, now: float) -> bytes:
@@ -250,6 +263,7 @@ class Session:
         Raises:
             NoAnswerError: the timer expired too often.
         """
+        self._measure(now)
         if self._pending and now - self._timer_start >= self._patience_s:
             if self._may_poll:
                 self._poll(now)
@@ -284,6 +298,7 @@ class Session:
         Raises:
             SessionLostError: the device has no session or another one, or has no run.
         """
+        self._measure(now)
         self.bytes_received += len(data)
         answers = []
         for frame in self._decoder.feed(data):
@@ -292,6 +307,14 @@ class Session:
             if answer is not None:
                 answers.append(answer)
         return answers
+
+    def _measure(self, now: float) -> None:
+        """Count the time since the last call."""
+        if self._is_streaming:
+            self.stats.streaming_s += now - self._measured_at
+            if not self._in_flight:
+                self.stats.idle_s += now - self._measured_at
+        self._measured_at = now
 
     @property
     def _training(self) -> _Pending | None:
@@ -339,6 +362,7 @@ class Session:
     def _note_sent(self, pending: _Pending, count: int, now: float) -> None:
         again = pending.times_sent > 0
         if _brings_samples(pending.request):
+            self._is_streaming = True
             self.stats.frames += 1
             self.stats.wire_bytes += count
             self.stats.retransmitted_bytes += count if again and not pending.is_poll else 0
@@ -402,8 +426,8 @@ class Session:
             self._take_boundary(frame, now)
             return None
         answered = self._answered_by(frame)
-        is_damage = frame.type == Message.DATA_ACK and frame.payload[:1] == _CORRUPT
         if not (answered and self._advance(answered, now)):
+            is_damage = frame.type == Message.DATA_ACK and frame.payload[:1] == _CORRUPT
             self._count_answer(is_whole=not is_damage)
         if frame.type == Message.DATA_ACK:
             return self._take_data_ack(frame, answered > 0, now)
@@ -507,6 +531,8 @@ class Session:
         for i, sent in enumerate(self._in_flight, 1):
             if sent.is_first and sent.pending in answered:
                 shown = i
+                if sent.pending is newest:
+                    break
         self._credit(shown)
         self._went_back = False
         self._expiries = self._fruitless = 0
@@ -521,7 +547,8 @@ class Session:
         return shown > 0
 
     def _note_answer_time(self, seconds: float) -> None:
-        self._longest_answer_s = max(self._longest_answer_s, min(seconds, ANSWER_TIME_MAX_S))
+        if seconds > self._longest_answer_s:
+            self._longest_answer_s = min(seconds, ANSWER_TIME_MAX_S)
         self._backoff = 0
 
     def _count_answer(self, is_whole: bool) -> None:

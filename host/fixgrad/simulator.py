@@ -31,12 +31,14 @@ class SimulatorOptions:
         compiler: C compiler; None takes $CC or the first of cc, gcc and clang.
         optimisation: one of `OPTIMISATIONS`.
         arena_bytes: memory for the model; None takes the port's default.
+        flash: file that holds the board's flash; None: the board has none.
         sanitize: build with AddressSanitizer and UndefinedBehaviorSanitizer.
     """
 
     compiler: str | None = None
     optimisation: str = "O3"
     arena_bytes: int | None = None
+    flash: Path | None = None
     sanitize: bool = False
 
 
@@ -81,8 +83,11 @@ class Simulator:
         program = build_simulator(options)
         environment = dict(os.environ)
         environment.pop("FIXGRAD_ARENA_BYTES", None)
+        environment.pop("FIXGRAD_FLASH_FILE", None)
         if options.arena_bytes is not None:
             environment["FIXGRAD_ARENA_BYTES"] = str(options.arena_bytes)
+        if options.flash is not None:
+            environment["FIXGRAD_FLASH_FILE"] = str(options.flash.absolute())
         self.socket, theirs = socket.socketpair()
         with theirs:
             try:

@@ -179,9 +179,10 @@ class SampleStream:
         self.schedule = schedule
         self._wire = wire
         self._split_steps = split_steps
-        self._step = -1
-        self._rows = wire
-        self._header = b""
+        self._end = schedule.step_start(schedule.steps)
+        # The step that was sent last: its positions, its samples and what announces it.
+        self._step_start = self._step_end = 0
+        self._data = self._header = b""
 
     @property
     def sample_bytes(self) -> int:
@@ -191,7 +192,7 @@ class SampleStream:
     @property
     def end(self) -> int:
         """Position after the run's last sample."""
-        return self.schedule.step_start(self.schedule.steps)
+        return self._end
 
     def payload(self, position: int, limit: int) -> tuple[bytes, int]:
         """Return the payload that starts at a position.
@@ -205,28 +206,30 @@ class SampleStream:
         """
         row_bytes = self.sample_bytes
         parts: list[bytes] = []
-        first, end = position, self.end
-        while position < end:
-            step = self.schedule.step_of(position)
-            self._seek(step)
-            inside = position - self.schedule.step_start(step)
+        first = position
+        while position < self._end:
+            if not self._step_start <= position < self._step_end:
+                self._seek(position)
+            inside = position - self._step_start
             header = b"" if inside else self._header
-            count = min((limit - len(header)) // row_bytes, len(self._rows) - inside)
+            count = min((limit - len(header)) // row_bytes, self._step_end - position)
             if count <= 0:
                 break
-            parts += (header, self._rows[inside : inside + count].tobytes())
+            parts += (header, self._data[inside * row_bytes : (inside + count) * row_bytes])
             limit -= len(header) + count * row_bytes
             position += count
             if self._split_steps:
                 break
         return b"".join(parts), position - first
 
-    def _seek(self, step: int) -> None:
-        if step == self._step:
-            return
-        self._rows = self._wire[self.schedule.step_indices(step)]
-        self._header = _batch_header(len(self._rows), self.schedule.learning_rate(step))
-        self._step = step
+    def _seek(self, position: int) -> None:
+        """Fetch the step that a position belongs to."""
+        step = self.schedule.step_of(position)
+        indices = self.schedule.step_indices(step)
+        self._data = self._wire[indices].tobytes()
+        self._header = _batch_header(len(indices), self.schedule.learning_rate(step))
+        self._step_start = self.schedule.step_start(step)
+        self._step_end = self._step_start + len(indices)
 
 
 class CachedStream:

@@ -201,6 +201,7 @@ def train(
     monitor: Monitor | None = None,
     adopt: bool = False,
     patience: Patience | None = None,
+    save_every: int = 0,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
     """Train from a checkpoint to the end of the run.
@@ -217,6 +218,7 @@ def train(
         adopt: continue with what the device holds if it is this run and further on.
         patience: how long to wait for a port that vanished or a device that fell silent; None:
             not at all.
+        save_every: steps after which the board keeps the run in its flash; 0: it does not.
         should_stop: asked after every answer; True ends training after the samples under way.
 
     Yields:
@@ -225,6 +227,7 @@ def train(
     Raises:
         LinkError: the device stopped answering, or loses its state again and again.
         DoesNotFitError: the model needs more memory than the board has.
+        StoreError: the board cannot keep the run in its flash.
     """
     trainer = _Trainer(
         device,
@@ -235,6 +238,7 @@ def train(
         delivery or plain(samples, config),
         monitor,
         patience,
+        save_every,
         should_stop,
     )
     return trainer.run(adopt)
@@ -251,6 +255,7 @@ class _Trainer:
         delivery: Delivery,
         monitor: Monitor | None,
         patience: Patience | None,
+        save_every: int,
         should_stop: Callable[[], bool],
     ) -> None:
         self._device = device
@@ -263,6 +268,8 @@ class _Trainer:
         self._monitor = monitor
         self._monitored = monitor.samples.wire(config) if monitor else None
         self._patience = patience
+        self._save_every = save_every
+        self._saves = False
         self._should_stop = should_stop
         self._end = schedule.step_start(schedule.steps)
         self._position = checkpoint.position
@@ -286,6 +293,7 @@ class _Trainer:
             stop = self._next_stop((epoch + 1) * size)
             evaluation = None
             try:
+                self._begin_saving()
                 for progress in self._device.train(
                     stream,
                     self._position,
@@ -328,6 +336,17 @@ class _Trainer:
             else:
                 yield Saved(self._checkpoint)
         yield from self._ended()
+        if self._save_every:
+            self._device.save(self._device.hello().next)
+
+    def _begin_saving(self) -> None:
+        """Tell the board to keep the run in its flash, at the next start of a step."""
+        step = self._schedule.step_of(self._position)
+        if self._save_every and not self._saves and self._schedule.step_start(step) == (
+            self._position
+        ):
+            self._device.save(self._position, self._save_every)
+            self._saves = True
 
     def _next_stop(self, epoch_end: int) -> int:
         """Return where the next checkpoint is due: at the end of a step."""
@@ -387,6 +406,7 @@ class _Trainer:
         Raises:
             LinkError: it was reset again and again since the checkpoint.
         """
+        self._saves = False
         while True:
             try:
                 if adopt and self._adopt():
@@ -432,6 +452,8 @@ class _Trainer:
             return False
         if info.next // size != self._position // size:
             self._tally = Tally()
+        elif info.next < self._position:
+            self._tally = self._checkpoint.tally
         self._position = info.next
         self._baseline = None
         return True

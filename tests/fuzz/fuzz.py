@@ -1,8 +1,10 @@
-"""Campaign 11: libFuzzer on the device's receive path, with AddressSanitizer and UBSan.
+"""Campaign 11: libFuzzer on the device's receive path, with AddressSanitizer and UBSan; and more.
 
-    .venv/bin/python tests/fuzz/fuzz.py --seconds 3600
+    .venv/bin/python tests/fuzz/fuzz.py
+    .venv/bin/python tests/fuzz/fuzz.py bytes --seconds 3600
 
-Targets: `bytes` (any bytes), `frames` (whole frames with a valid CRC, to reach what lies behind it)
+Those of `python_targets` compare the decoders and damage every kind of file. With libFuzzer:
+`bytes` (any bytes), `frames` (whole frames with a valid CRC, to reach what lies behind it)
 and `decode` (decoder and encoder). tests/fuzz/corpus holds inputs to begin with; what a target
 finds lies in build/fuzz.
 """
@@ -13,7 +15,11 @@ import argparse
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
+
+import python_targets
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -65,18 +71,38 @@ def run(target: str, seconds: int, seed: int) -> tuple[int, str]:
     return result.returncode, result.stderr
 
 
+def run_python(target: str, seconds: int, seed: int) -> tuple[int, str]:
+    """Give inputs to one of `python_targets`; return how many, and what was found."""
+    end, count = time.monotonic() + seconds, 0
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = python_targets.TARGETS[target](Path(folder), seed)
+        try:
+            while time.monotonic() < end:
+                next(inputs)
+                count += 1
+        except python_targets.FoundError as error:
+            return count, str(error)
+    return count, ""
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("targets", nargs="*", default=list(TARGETS), help="of those above")
+    parser.add_argument("targets", nargs="*", help="some of them; default all")
     parser.add_argument("--seconds", type=int, default=60, help="a target")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     worst = 0
-    for target in options.targets:
+    for target in options.targets or [*TARGETS, *python_targets.TARGETS]:
+        if target in python_targets.TARGETS:
+            count, found = run_python(target, options.seconds, options.seed)
+            print(f"{target}: {count} inputs, {found or 'nothing found'}", flush=True)
+            worst = max(worst, bool(found))
+            continue
         code, text = run(target, options.seconds, options.seed)
         executed = [line for line in text.splitlines() if "number_of_executed_units" in line]
-        print(f"{target}: {executed[0].split()[-1] if executed else 0} inputs, exit code {code}")
+        count = int(executed[0].split()[-1]) if executed else 0
+        print(f"{target}: {count} inputs, exit code {code}", flush=True)
         if code:
             print(text[-6000:])
         worst = max(worst, code)

@@ -33,16 +33,18 @@ class Mutant(NamedTuple):
 
 
 LINK, TRAINER = "firmware/core/link.c", "firmware/core/trainer.c"
+DATASET = "firmware/core/mlp_dataset.c"
 COBS, CRC = "firmware/core/cobs.c", "firmware/core/crc32.c"
 KERNELS, STEP = "firmware/core/kernels_plain.c", "firmware/core/kernels_step.h"
 STATE = "firmware/core/mlp_state.c"
 TRAIN, UPDATE = "firmware/core/mlp_train.c", "firmware/core/mlp_update.c"
 SESSION, FRAMING = "host/fixgrad/session.py", "host/fixgrad/framing.py"
+DELIVERY = "host/fixgrad/delivery.py"
 DEVICE, TRAINING = "host/fixgrad/device.py", "host/fixgrad/training.py"
 
 MUTANTS = (
     # The four that random faults alone let through.
-    Mutant(TRAINER, "    t->run_id = 0;\n    t->missing = 0;\n    const int", "    const int"),
+    Mutant(TRAINER, "    t->run_id = 0;\n    t->missing = 0;\n    t->end = 0;\n", ""),
     Mutant(TRAINER, "crc != bytes_u32(payload + COMMIT_AT_CRC)", "(crc & 0u) != 0"),
     Mutant(
         LINK,
@@ -63,12 +65,12 @@ MUTANTS = (
     ),
     Mutant(LINK, "    l->mute = false;\n    const uint8_t", "    const uint8_t"),
     Mutant(LINK, "            l->trainer.session = session;\n", ""),
-    Mutant(LINK, "reply_u32(&r, l->trainer.next);", "reply_u32(&r, 0);"),
-    Mutant(LINK, "reply_u32(&r, l->trainer.run_id);", "reply_u32(&r, 0xC0FFEEu);"),
+    Mutant(LINK, "HELLO_ACK_AT_NEXT, l->trainer.next);", "HELLO_ACK_AT_NEXT, 0);"),
+    Mutant(LINK, "HELLO_ACK_AT_RUN_ID, l->trainer.run_id);", "HELLO_ACK_AT_RUN_ID, 0xC0FFEEu);"),
     Mutant(LINK, "reply_no_session(l, REASON_RUN);", "(void)0;"),
     # The trainer.
-    Mutant(TRAINER, "if (pos == t->next) {", "if (pos <= t->next) {"),
-    Mutant(TRAINER, "if (pos == t->next) {", "if (pos >= t->next) {"),
+    Mutant(TRAINER, "if (pos != t->next) {", "if (pos > t->next) {"),
+    Mutant(TRAINER, "if (pos != t->next) {", "if (pos < t->next) {"),
     Mutant(TRAINER, "        t->next++;\n", "        t->next += t->missing == 0 ? 2u : 1u;\n"),
     Mutant(TRAINER, "        t->missing--;\n        t->next++;", "        t->next++;"),
     Mutant(
@@ -87,6 +89,20 @@ MUTANTS = (
         "read_region(t, region, pos, payload, count);",
         "read_region(t, region, 0, payload, count);",
     ),
+    # A cached run.
+    Mutant(TRAINER, "} else if (pos <= t->next && !busy) {", "} else if (!busy) {"),
+    Mutant(TRAINER, "t->dataset != mlp_dataset_place(&t->mlp)", "(t->dataset == NULL)"),
+    Mutant(TRAINER, "(size_t)((uint8_t *)t->arena + t->arena_bytes - to)", "LINK_PAYLOAD_MAX"),
+    Mutant(LINK, "            l->trainer.end = 0;\n", ""),
+    Mutant(TRAINER, "BATCH_AT_SIZE)) <= t->next) {", "BATCH_AT_SIZE)) < t->next) {"),
+    Mutant(
+        TRAINER,
+        "crc32_update(loaded, t->dataset, mlp_dataset_bytes(&t->mlp, t->dataset))",
+        "(bytes_u32(payload + COMMIT_AT_CRC) | (loaded & 0u))",
+    ),
+    Mutant(DATASET, "left < m->batch ? left : m->batch", "m->batch"),
+    Mutant(DATASET, "position / samples, bytes_u32", "0u, bytes_u32"),
+    Mutant(DATASET, ">> at % 8u & mask", ">> at % 8u & (mask >> 1)"),
     # Framing on the device.
     Mutant(COBS, "    d->damaged = false;\n", ""),
     Mutant(COBS, "whole = !d->damaged && d->left == 0", "whole = !d->damaged"),
@@ -145,6 +161,8 @@ MUTANTS = (
         "            data, positions",
     ),
     Mutant(TRAINING, "info.run_id != self._run_id or ", ""),
+    Mutant(SESSION, "        self._cursor = 0\n        self._timer_start = now\n\n", "\n"),
+    Mutant(DELIVERY, "zlib.crc32(self.region, run_id) or 1", "run_id"),
     Mutant(TRAINING, "info.next < self._checkpoint.position", "False"),
     Mutant(TRAINING, "        self._position = info.next\n", ""),
     Mutant(TRAINING, "if position != self._position:", "if False:"),

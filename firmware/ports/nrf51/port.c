@@ -42,6 +42,28 @@
 /* More than 20 bytes take. */
 #define TRANSMIT_TRIES 20000u
 
+/* In this order. QEMU holds back bytes while the receiver is off, and looks for input again only
+ * when something wakes it: a timer does. */
+static const struct {
+    uint32_t address;
+    uint32_t value;
+} settings[] = {
+    {GPIO_OUTSET, 1u << PORT_PIN_TXD}, /* an idle line is high */
+    {GPIO_PIN_CNF(PORT_PIN_TXD), PIN_CNF_OUTPUT},
+    {GPIO_PIN_CNF(PORT_PIN_RXD), PIN_CNF_PULLED_UP},
+    {UART_PSELTXD, PORT_PIN_TXD},
+    {UART_PSELRXD, PORT_PIN_RXD},
+    {UART_BAUDRATE, BAUDRATE_115200},
+    {UART_CONFIG, CONFIG_NO_PARITY_NO_FLOW_CONTROL},
+    {UART_ENABLE, ENABLE_UART},
+    {UART_EVENTS_RXDRDY, 0u},
+    {UART_INTENSET, INTEN_RXDRDY},
+    {UART_TASKS_STARTTX, 1u},
+    {UART_TASKS_STARTRX, 1u},
+    {TIMER_TASKS_START, 1u},
+    {TIMER_TASKS_STOP, 1u},
+};
+
 void port_init(void)
 {
     /* Without its crystal the chip goes on with its RC oscillator, whose error of a few percent
@@ -49,25 +71,10 @@ void port_init(void)
     *cortexm_register(CLOCK_EVENTS_HFCLKSTARTED) = 0u;
     *cortexm_register(CLOCK_TASKS_HFCLKSTART) = 1u;
     (void)cortexm_wait(CLOCK_EVENTS_HFCLKSTARTED, 1u, 1u, CLOCK_TRIES);
-
-    *cortexm_register(GPIO_OUTSET) = 1u << PORT_PIN_TXD; /* an idle line is high */
-    *cortexm_register(GPIO_PIN_CNF(PORT_PIN_TXD)) = PIN_CNF_OUTPUT;
-    *cortexm_register(GPIO_PIN_CNF(PORT_PIN_RXD)) = PIN_CNF_PULLED_UP;
-
-    *cortexm_register(UART_PSELTXD) = PORT_PIN_TXD;
-    *cortexm_register(UART_PSELRXD) = PORT_PIN_RXD;
-    *cortexm_register(UART_BAUDRATE) = BAUDRATE_115200;
-    *cortexm_register(UART_CONFIG) = CONFIG_NO_PARITY_NO_FLOW_CONTROL;
-    *cortexm_register(UART_ENABLE) = ENABLE_UART;
-    *cortexm_register(UART_EVENTS_RXDRDY) = 0u;
-    *cortexm_register(UART_INTENSET) = INTEN_RXDRDY;
+    for (uint32_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        *cortexm_register(settings[i].address) = settings[i].value;
+    }
     cortexm_enable_interrupt(UART_INTERRUPT);
-    *cortexm_register(UART_TASKS_STARTTX) = 1u;
-    *cortexm_register(UART_TASKS_STARTRX) = 1u;
-    /* QEMU holds back bytes while the receiver is off, and looks for input again only when
-     * something wakes it, such as a timer. */
-    *cortexm_register(TIMER_TASKS_START) = 1u;
-    *cortexm_register(TIMER_TASKS_STOP) = 1u;
 }
 
 /* The event is cleared first: it comes again as soon as RXD is read and another byte waits. */

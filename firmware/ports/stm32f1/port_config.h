@@ -6,6 +6,8 @@
 /* Two frames of three 65-byte samples: one can arrive while the other is trained. */
 #define PORT_RING_BYTES 432u
 
+#define PORT_FLASH_PAGE_BYTES 1024u
+
 #define PORT_USART 0x40013800u /* USART1 */
 #define PORT_USART_INTERRUPT 37u
 

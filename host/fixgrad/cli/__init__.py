@@ -18,6 +18,7 @@ _COMMANDS = {
     "bench": "fixgrad.cli.bench:bench",
     "eval": "fixgrad.cli.trained:evaluate",
     "predict": "fixgrad.cli.trained:predict",
+    "deploy": "fixgrad.cli.trained:deploy",
     "plan": "fixgrad.cli.plan:plan",
     "boards": "fixgrad.cli.places:boards",
     "ports": "fixgrad.cli.places:ports",

@@ -112,7 +112,7 @@ def _open(
     port: str, baud: int, run_file: Path | None
 ) -> Iterator[tuple[Device, PreparedRun]]:
     """Open the device with the run, or with the default net as large as it fits."""
-    url = f"{port}?{PROFILE}" if _is_emulated(port) else port
+    url = f"qemu://{board_of(port).name}?{PROFILE}" if _is_emulated(port) else port
     if run_file is not None:
         prepared = prepare(load_run(run_file))
         with open_device(url, baud, prepared.config) as device:

@@ -86,6 +86,13 @@ class Trained:
     is_flag=True,
     help="Send the samples in every epoch, even if the board can keep them.",
 )
+@click.option(
+    "--save-every",
+    default=0,
+    type=click.IntRange(min=0),
+    metavar="STEPS",
+    help="Let the board keep the run in its flash, from where it goes on after a power-on.",
+)
 @json_option
 def train(
     run_file: Path | None,
@@ -96,6 +103,7 @@ def train(
     force: bool,
     wait: float,
     stream: bool,
+    save_every: int,
     as_json: bool,
 ) -> None:
     """Train RUN.toml on the device, then measure test accuracy there."""
@@ -119,6 +127,7 @@ def train(
             folder,
             port,
             stream=stream,
+            save_every=save_every,
             adopt=resume is not None,
             patience=Patience(wait),
         )
@@ -191,6 +200,7 @@ def run_training(
     port: str,
     *,
     stream: bool = False,
+    save_every: int = 0,
     adopt: bool = False,
     patience: Patience | None = None,
 ) -> Trained:
@@ -202,6 +212,7 @@ def run_training(
         folder: its folder, begun.
         port: where the device is, for messages.
         stream: send the samples in every epoch, even if the device can keep them.
+        save_every: steps after which the board keeps the run in its flash; 0: it does not.
         adopt: go on with what the device holds if it is this run and further on.
         patience: how long to wait for a device that is away.
 
@@ -209,6 +220,7 @@ def run_training(
         InterruptedRunError: Ctrl-C; the state is kept in the folder.
         LinkError: the device stopped answering; the last checkpoint is kept.
         MismatchError: the parameters read back do not have the device's digest.
+        StoreError: the board cannot keep the run in its flash.
     """
     checkpoint = _checkpoint(folder, prepared)
     go_on = f"continue with: fixgrad train --resume {_quoted(folder)} --port {shlex.quote(port)}"
@@ -217,7 +229,7 @@ def run_training(
         prepared.config,
         prepared.schedule,
         device.info.arena_bytes,
-        stream=stream,
+        stream=stream or save_every > 0,
     )
     if delivery.cached:
         note(
@@ -239,6 +251,7 @@ def run_training(
                 monitor=prepared.monitor,
                 adopt=adopt,
                 patience=patience,
+                save_every=save_every,
                 should_stop=lambda: bool(pressed),
             ):
                 drawing.draw(event)
@@ -441,6 +454,7 @@ def _report(
             "timeouts": stats.expiries,
             "efficiency": round(stats.efficiency, 4),
             "round_trip_ms": round(1000 * stats.round_trip_s, 3),
+            "idle_share": round(stats.idle_share, 4),
         },
     }
 
@@ -453,6 +467,7 @@ def _print_report(report: dict[str, object], test: Measured) -> None:
     print_line(
         f"{report['steps']} steps, digest {report['digest']}; {100 * payload / wire:.1f} % of "
         f"{wire:,} bytes sent were samples, {link['retransmitted_bytes']:,} bytes sent again, "
-        f"round trip {link['round_trip_ms']:.1f} ms"
+        f"round trip {link['round_trip_ms']:.1f} ms, nothing outstanding for "
+        f"{100 * link['idle_share']:.1f} % of the time"
     )
     print_line(f"kept in {report['out']}")

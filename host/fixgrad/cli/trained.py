@@ -1,4 +1,4 @@
-"""`fixgrad eval` and `fixgrad predict`: trained parameters on the device."""
+"""`fixgrad eval`, `predict` and `deploy`: trained parameters on the device."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import numpy as np
 from fixgrad.cli.measuring import measure_test, print_details, print_measured
 from fixgrad.cli.opening import open_device
 from fixgrad.cli.options import PATH, baud_option, json_option, port_option
-from fixgrad.cli.output import note, print_json, status
+from fixgrad.cli.output import note, print_json, print_line, status
 from fixgrad.cli.train import reopen
 from fixgrad.datasets.loading import load_unlabelled
+from fixgrad.device import Device
 from fixgrad.digest import state_digest
 from fixgrad.metrics import Outputs, read_outputs
 from fixgrad.model import ModelConfig, State
@@ -41,7 +42,7 @@ def evaluate(folder: Path, port: str, baud: int, as_json: bool) -> None:
     config = prepared.config
     state = run.final(config)
     with open_device(port, baud, config) as device, status("evaluating"):
-        device.load(config, state, _identity(config, state), 0)
+        hold(device, config, state)
         measured = measure_test(device, prepared, state)
         board = device.info.board
     if as_json:
@@ -85,7 +86,7 @@ def predict(
     features = form.scaling.apply(table.features, str(data))
     samples = Samples(features, np.zeros(len(features), np.int32))
     with open_device(port, baud, config) as device, status("predicting"):
-        device.load(config, state, _identity(config, state), 0)
+        hold(device, config, state)
         result = device.infer(config, samples.feature_wire(config))
     exponent = state.weight_exponent[-1] + state.activation_exponent[-1]
     outputs = read_outputs(
@@ -105,9 +106,45 @@ def predict(
         note(f"{right} of {len(names)} rows have this label in {data}")
 
 
-def _identity(config: ModelConfig, state: State) -> int:
-    """Return a run id for a state that is loaded to be used, not trained."""
-    return zlib.crc32(state.encode(), zlib.crc32(config.encode(), zlib.crc32(b"use"))) or 1
+@click.command(short_help="Keep a trained run in the board's own flash.")
+@click.argument("folder", metavar="DIR", type=PATH)
+@port_option
+@baud_option
+@json_option
+def deploy(folder: Path, port: str, baud: int, as_json: bool) -> None:
+    """Store the trained run in DIR in the board's flash: it holds it after every power-on.
+
+    `fixgrad predict` then sends no parameters.
+    """
+    run = RunFolder(folder)
+    config = run.config()
+    state = run.final(config)
+    with open_device(port, baud, config) as device, status("writing the board's flash"):
+        hold(device, config, state)
+        generation = device.save(device.info.next)
+        board = device.info.board
+    if as_json:
+        print_json(
+            {"digest": f"{state_digest(state):08x}", "generation": generation, "board": board}
+        )
+    else:
+        print_line(
+            f"board {board} keeps digest {state_digest(state):08x}, checkpoint {generation} of "
+            "its flash"
+        )
+
+
+def hold(device: Device, config: ModelConfig, state: State) -> None:
+    """Make the device hold a state that is used, not trained.
+
+    Raises:
+        DoesNotFitError: the device has too little memory.
+        LinkError: the device stopped answering.
+    """
+    identity = zlib.crc32(state.encode(), zlib.crc32(config.encode(), zlib.crc32(b"use"))) or 1
+    if device.info.run_id != identity:
+        device.load(config, state, identity, 0)
+        device.hello()
 
 
 def _rows(target: TargetForm, outputs: Outputs) -> dict[str, list[Any]]:

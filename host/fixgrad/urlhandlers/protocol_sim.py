@@ -1,12 +1,14 @@
 """`sim://`: the firmware as a process of this machine, opened as a serial port.
 
-Options in the query: `cc` (compiler), `opt` (O0, O1, O2, O3, Os, Og), `arena` (bytes for the model)
-and `sanitize` (1: stop at undefined behaviour), as in `sim://?cc=clang&opt=O0&arena=8192`.
+Options in the query: `cc` (compiler), `opt` (O0, O1, O2, O3, Os, Og), `arena` (bytes for the
+model), `flash` (file that holds the board's flash) and `sanitize` (1: stop at undefined behaviour),
+as in `sim://?cc=clang&opt=O0&arena=8192`.
 """
 
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from fixgrad.errors import PortError
@@ -42,10 +44,13 @@ def options_of(url: str) -> SimulatorOptions:
     compiler = given.pop("cc", None)
     optimisation = given.pop("opt", SimulatorOptions.optimisation)
     arena = given.pop("arena", None)
+    flash = given.pop("flash", None)
     sanitize = given.pop("sanitize", "0")
     if given:
         names = ", ".join(given)
-        raise PortError(f"{url}: unknown option {names}; there are cc, opt, arena and sanitize")
+        raise PortError(
+            f"{url}: unknown option {names}; there are cc, opt, arena, flash and sanitize"
+        )
     if optimisation not in OPTIMISATIONS:
         raise PortError(f"{url}: opt={optimisation} is none of {', '.join(OPTIMISATIONS)}")
     if arena is not None and not (arena.isascii() and arena.isdigit()):
@@ -53,5 +58,9 @@ def options_of(url: str) -> SimulatorOptions:
     if sanitize not in ("0", "1"):
         raise PortError(f"{url}: sanitize={sanitize} is neither 0 nor 1")
     return SimulatorOptions(
-        compiler, optimisation, None if arena is None else int(arena), sanitize == "1"
+        compiler,
+        optimisation,
+        None if arena is None else int(arena),
+        None if flash is None else Path(flash),
+        sanitize == "1",
     )

@@ -1,0 +1,125 @@
+#include "keep.h"
+
+#include "port_config.h"
+
+#ifdef PORT_STORE
+
+#include "bytes.h"
+#include "mlp_dataset.h"
+#include "mlp_model.h"
+#include "protocol.h"
+#include "store.h"
+
+#include <string.h>
+
+/* The payload of a record: bytes of the three regions, then STATE, MODEL, and DATASET without
+ * samples. */
+#define HEAD_AT_STATE 0u
+#define HEAD_AT_MODEL 4u
+#define HEAD_AT_DATASET 8u
+#define HEAD_BYTES 12u
+
+typedef struct {
+    uint32_t state, model, dataset;
+} sizes_t;
+
+static sizes_t sizes(const trainer_t *t)
+{
+    return (sizes_t){mlp_state_bytes(&t->mlp), mlp_model_bytes(&t->mlp),
+                     mlp_dataset_bytes(&t->mlp, t->dataset)};
+}
+
+/* One byte of what stands behind the state, in front of which `offset` begins. */
+static uint8_t tail_byte(const trainer_t *t, sizes_t size, uint32_t offset)
+{
+    uint8_t byte;
+    if (offset >= size.model) {
+        return t->dataset[offset - size.model];
+    }
+    mlp_model_read(&t->mlp, offset, &byte, 1);
+    return byte;
+}
+
+/* Range: the state is even and the head and all chunks but the last are, so every piece of the
+ * state is. */
+static void source(const void *context, uint32_t offset, uint8_t *bytes, size_t count)
+{
+    const trainer_t *t = context;
+    const sizes_t size = sizes(t);
+    uint8_t head[HEAD_BYTES];
+    bytes_put_u32(head + HEAD_AT_STATE, size.state);
+    bytes_put_u32(head + HEAD_AT_MODEL, size.model);
+    bytes_put_u32(head + HEAD_AT_DATASET, size.dataset);
+    for (const uint8_t *end = bytes + count; bytes < end;) {
+        uint32_t here = (uint32_t)(end - bytes);
+        if (offset < HEAD_BYTES) {
+            here = here < HEAD_BYTES - offset ? here : HEAD_BYTES - offset;
+            memcpy(bytes, head + offset, here);
+        } else if (offset - HEAD_BYTES < size.state) {
+            const uint32_t at = offset - HEAD_BYTES;
+            here = here < size.state - at ? here : size.state - at;
+            (void)mlp_state_read(&t->mlp, at, bytes, here);
+        } else {
+            here = 1;
+            *bytes = tail_byte(t, size, offset - HEAD_BYTES - size.state);
+        }
+        bytes += here;
+        offset += here;
+    }
+}
+
+uint8_t keep_save(trainer_t *t, uint32_t *generation)
+{
+    store_record_t newest;
+    const sizes_t size = sizes(t);
+    if (!store_find(&newest) || newest.run_id != t->run_id || newest.next != t->next) {
+        const uint32_t bytes = HEAD_BYTES + size.state + size.model + size.dataset;
+        if (bytes > store_capacity()) {
+            return STATUS_NO_MEMORY;
+        }
+        if (!store_save(&t->store, t->run_id, t->next, bytes, source, t) ||
+            !store_find(&newest)) {
+            return STATUS_STORE_FAILED;
+        }
+    }
+    *generation = newest.generation;
+    return STATUS_OK;
+}
+
+void keep_every(trainer_t *t, uint32_t every)
+{
+    uint32_t generation;
+    if (every != 0 && mlp_step_count(&t->mlp) % every == 0) {
+        (void)keep_save(t, &generation);
+    }
+}
+
+/* Loads one region of a record; returns what follows it. */
+static const uint8_t *load(trainer_t *t, uint8_t region, const uint8_t *bytes, uint32_t count,
+                           bool *good)
+{
+    uint32_t detail;
+    *good = *good && trainer_load(t, region, 0, bytes, count, &detail) == STATUS_OK;
+    return bytes + count;
+}
+
+void keep_restore(trainer_t *t)
+{
+    store_record_t newest;
+    if (!store_find(&newest)) {
+        return;
+    }
+    const uint8_t *head = newest.payload, *state = head + HEAD_BYTES;
+    const uint32_t state_bytes = bytes_u32(head + HEAD_AT_STATE);
+    bool good = true;
+    const uint8_t *at = load(t, REGION_MODEL, state + state_bytes,
+                             bytes_u32(head + HEAD_AT_MODEL), &good);
+    (void)load(t, REGION_DATASET, at, bytes_u32(head + HEAD_AT_DATASET), &good);
+    (void)load(t, REGION_STATE, state, state_bytes, &good);
+    if (good && mlp_start(&t->mlp) == STATUS_OK) {
+        t->run_id = newest.run_id;
+        t->next = newest.next;
+    }
+}
+
+#endif

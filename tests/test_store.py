@@ -1,0 +1,120 @@
+"""Checkpoints in a board's flash, on a strict simulated flash whose power fails."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from core_library import CORE, compile_program
+
+HEADER_AND_SEAL = 64
+CRC = 4
+
+
+class Flash(NamedTuple):
+    """Geometry of a bank, and the bytes that are programmed at once."""
+
+    sector_bytes: int
+    sectors: int
+    unit: int
+
+    @property
+    def bank(self) -> int:
+        """Bytes of a bank."""
+        return self.sector_bytes * self.sectors
+
+
+GEOMETRIES = {
+    "nrf51": Flash(1024, 16, 4),
+    "stm32f1": Flash(1024, 8, 2),
+    "stm32f1 high density": Flash(2048, 8, 2),
+    "stm32f4": Flash(16384, 1, 4),
+    "stm32f4 large": Flash(131072, 1, 4),
+    "stm32l4": Flash(2048, 8, 8),
+    "stm32h7": Flash(131072, 1, 32),
+    "one record": Flash(1024, 1, 4),
+}
+SMALL_NET = 5260
+"""Bytes of model and state of 64-32-10."""
+
+
+@pytest.fixture(scope="module")
+def power() -> Path:
+    """The simulated flash with the store."""
+    return compile_program(
+        "store_power", [CORE.parent.parent / "tests/c/store_power.c", CORE / "store.c",
+                        CORE / "crc32.c"], ("-O2", "-Wno-clobbered"),
+    )  # fmt: skip
+
+
+def run(power: Path, flash: Flash, payload: int, saves: int, *rest: int) -> dict[str, int]:
+    """Run a campaign; `rest` is the step between the cuts, the rounds and the wear-out."""
+    arguments = map(str, (*flash, payload, saves, *rest))
+    done = subprocess.run(
+        [power, *arguments], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, f"{done.args}: {done.stdout}"
+    result: dict[str, int] = json.loads(done.stdout)
+    return result
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_newest_complete_checkpoint_survives_a_power_loss_at_every_operation(
+    power: Path, name: str
+) -> None:
+    flash = GEOMETRIES[name]
+    payload = min(1500, flash.bank - HEADER_AND_SEAL - CRC)
+    result = run(power, flash, payload, 4, 1, 1, 0)
+    assert result["kept"] == 4
+    assert result["cuts"] == result["operations"]
+    assert result["losses"] > 2 * result["cuts"]
+
+
+@pytest.mark.parametrize("payload", [0, 1, 27, 28, 29, 60, 956])
+def test_records_of_any_length_are_kept(power: Path, payload: int) -> None:
+    assert run(power, Flash(1024, 1, 4), payload, 9, 1, 10, 0)["kept"] == 9
+
+
+def test_a_record_larger_than_a_bank_is_refused(power: Path) -> None:
+    assert run(power, Flash(1024, 1, 4), 957, 3, 1, 0, 0)["kept"] == 0
+
+
+def test_wear_is_spread(power: Path) -> None:
+    flash = GEOMETRIES["nrf51"]
+    result = run(power, flash, SMALL_NET, 10_000, 1, 0, 0)
+    record = HEADER_AND_SEAL + -(-(SMALL_NET + CRC) // 32) * 32
+    assert result["kept"] == 10_000
+    assert result["most_erases"] <= 10_000 // (flash.bank // record) // 2 + 1
+    assert result["most_erases"] - result["least_erases"] <= 1
+
+
+def test_worn_out_flash_keeps_the_newest_checkpoint_and_says_so(power: Path) -> None:
+    result = run(power, Flash(1024, 4, 4), 1000, 10_000, 1, 0, 50)
+    assert 200 < result["kept"] < 10_000
+
+
+
+
+@pytest.fixture(params=["nrf51", "stm32f1", "stm32f4"])
+def controller(request: pytest.FixtureRequest) -> Path:
+    """The store over a port's driver and a strict model of its flash controller."""
+    name = str(request.param)
+    ports = CORE.parent / "ports"
+    bus = CORE.parent.parent / "tests/c/bus"
+    files = [
+        bus / "model.c", bus / f"{name}.c", ports / name / "flash.c", ports / "cortexm/banks.c",
+        CORE / "store.c", CORE / "crc32.c",
+    ]  # fmt: skip
+    flags = ("-O1", "-include", str(bus / "bus.h"), f"-I{ports / 'cortexm'}")
+    return compile_program(f"controller_{name}", files, flags)
+
+
+@pytest.mark.parametrize(
+    ("how", "kept"), [("kept", "20 20"), ("protected", "3 3"), ("stuck", "3 3")]
+)
+def test_driver_obeys_its_flash_controller(controller: Path, how: str, kept: str) -> None:
+    done = subprocess.run(
+        [controller, how], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.stdout.strip() == kept
