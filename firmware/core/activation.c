@@ -59,50 +59,29 @@ static int32_t load(const activation_t *activation, const void *row, uint32_t i)
     return activation->format == INPUT_U8 ? ((const uint8_t *)row)[i] : ((const int16_t *)row)[i];
 }
 
-/* v = RS(z, shift), z < 0: 0 (ReLU) or z / 8 (leaky); a = clamp(v). Section 3.
- * Range: |z| < 2^31 - 1 (section 2, budget 1), as fixed_round() needs. */
-static void rectify(const activation_t *activation, const int32_t *acc, uint32_t count,
-                    int32_t shift, void *row, activation_stats_t *stats)
+/* Section 3. q = RS(z, -11 - e, 32767) in Q11.
+ *   ReLU, leaky    v = RS(z, shift), z < 0: 0 or z / 8
+ *   sigmoid, tanh  v = RN(f(q), 15 - ab)
+ *   sign           v = 2^(ab - 1) with the sign of z, + for 0; the gradient passes where |q| <= 1
+ * a = clamp(v). Range: |z| < 2^31 - 1 (section 2, budget 1), as fixed_round() needs. */
+static int32_t activate(const activation_t *activation, int32_t z, int32_t acc_exponent,
+                        int32_t shift, uint8_t *gate)
 {
-    const int32_t limit = (1 << activation->bits) - 1;
-    for (uint32_t i = 0; i < count; i++) {
-        int32_t z = acc[i];
+    if (activation->kind == ACTIVATION_RELU || activation->kind == ACTIVATION_LEAKY) {
         if (z < 0) {
             z = activation->kind == ACTIVATION_LEAKY ? fixed_floor(z, 3) : 0;
         }
-        const int32_t v = fixed_scale(z, shift, INT32_MAX);
-        const uint32_t magnitude = fixed_abs(v);
-        stats->magnitudes |= magnitude;
-        stats->saturated += magnitude > (uint32_t)limit;
-        store(activation, row, i, fixed_clamp(v, -limit, limit));
+        return fixed_scale(z, shift, INT32_MAX);
     }
-}
-
-/* q = RS(z, -11 - e, 32767) in Q11; a = clamp(RN(f(q), 15 - ab)). Section 3. */
-static void squash(const activation_t *activation, const int32_t *acc, uint32_t count,
-                   int32_t acc_exponent, void *row)
-{
-    const int32_t limit = (1 << activation->bits) - 1;
-    for (uint32_t i = 0; i < count; i++) {
-        const int32_t q = fixed_scale(acc[i], -11 - acc_exponent, 32767);
-        const int32_t y = activation->kind == ACTIVATION_TANH ? functions_tanh_q15(q)
-                                                              : functions_sigmoid_q15(q);
-        store(activation, row, i,
-              fixed_clamp(fixed_round(y, 15 - activation->bits), -limit, limit));
+    const int32_t q = fixed_scale(z, -11 - acc_exponent, 32767);
+    if (activation->kind == ACTIVATION_SIGN) {
+        const int32_t one = 1 << (activation->bits - 1);
+        *gate = q >= -2048 && q <= 2048;
+        return z < 0 ? -one : one;
     }
-}
-
-/* a = 2^(ab - 1) with the sign of z, + for 0; the gradient passes where |q| <= 1, q in Q11.
- * Section 3. */
-static void take_sign(const activation_t *activation, const int32_t *acc, uint32_t count,
-                      int32_t acc_exponent, void *row, uint8_t *gate)
-{
-    const int32_t one = 1 << (activation->bits - 1);
-    for (uint32_t i = 0; i < count; i++) {
-        const int32_t q = fixed_scale(acc[i], -11 - acc_exponent, 32767);
-        gate[i] = q >= -2048 && q <= 2048;
-        store(activation, row, i, acc[i] < 0 ? -one : one);
-    }
+    const int32_t y = activation->kind == ACTIVATION_TANH ? functions_tanh_q15(q)
+                                                          : functions_sigmoid_q15(q);
+    return fixed_round(y, 15 - activation->bits);
 }
 
 void activation_forward(const activation_t *activation, const int32_t *acc, uint32_t first,
@@ -119,12 +98,18 @@ void activation_forward(const activation_t *activation, const int32_t *acc, uint
             return;
         }
     }
-    if (activation->kind == ACTIVATION_SIGN) {
-        take_sign(activation, acc, count, acc_exponent, row, gate + first);
-    } else if (activation->kind == ACTIVATION_RELU || activation->kind == ACTIVATION_LEAKY) {
-        rectify(activation, acc, count, shift, row, stats);
-    } else {
-        squash(activation, acc, count, acc_exponent, row);
+    const bool counts =
+        activation->kind == ACTIVATION_RELU || activation->kind == ACTIVATION_LEAKY;
+    const int32_t limit = (1 << activation->bits) - 1;
+    gate += first;
+    for (uint32_t i = 0; i < count; i++) {
+        const int32_t v = activate(activation, acc[i], acc_exponent, shift, gate + i);
+        const int32_t a = fixed_clamp(v, -limit, limit);
+        if (counts) {
+            stats->magnitudes |= fixed_abs(v);
+            stats->saturated += a != v;
+        }
+        store(activation, row, i, a);
     }
 }
 

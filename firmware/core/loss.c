@@ -132,37 +132,30 @@ static int32_t linear_q16(int32_t z, int32_t exponent)
     return fixed_scale(z, -16 - exponent, LIMIT_TARGET_MAX);
 }
 
-/* error = y - t. Range: both are at most 2^26. */
-static uint32_t squared_error(const int32_t *z, uint32_t outputs, int32_t exponent,
-                              const int32_t *target_q16, int32_t *error)
+/* error = y - t; or a = sigmoid(z) and error = a - t, for squared error times a (1 - a).
+ * Range: y and t are at most 2^26; |a - t| <= 2^15 and RN(a (1 - a)) <= 2^13: 2^28. */
+static uint32_t separate_loss(uint8_t kind, const int32_t *z, uint32_t outputs, int32_t exponent,
+                              loss_target_t target, int32_t *error, bool *correct)
 {
     uint32_t loss = 0;
+    *correct = kind != LOSS_SQUARED_ERROR;
     for (uint32_t k = 0; k < outputs; k++) {
-        const int32_t d = linear_q16(z[k], exponent) - target_q16[k];
-        loss += square(d, 8);
-        if (error != NULL) {
-            error[k] = d;
+        int32_t d, factor = 1, share = 8;
+        if (kind == LOSS_SQUARED_ERROR) {
+            d = linear_q16(z[k], exponent) - target.q16[k];
+        } else {
+            const int32_t a = functions_sigmoid_q15(fixed_scale(z[k], -11 - exponent, 32767));
+            const int32_t target_q15 = target.small[k / 2u * target.step + k % 2u];
+            d = a - target_q15;
+            share = 7;
+            *correct = *correct && (z[k] > 0) == (target_q15 >= 16384);
+            if (kind == LOSS_SIGMOID_SQUARED_ERROR) {
+                factor = fixed_round(a * (32768 - a), 15);
+            }
         }
-    }
-    return loss;
-}
-
-/* a = sigmoid(z); error = a - t, for squared error times a (1 - a).
- * Range: |a - t| <= 2^15 and RN(a (1 - a)) <= 2^13: 2^28. */
-static uint32_t sigmoid_loss(uint8_t kind, const int32_t *z, uint32_t outputs, int32_t exponent,
-                             loss_target_t target, int32_t *error, bool *correct)
-{
-    uint32_t loss = 0;
-    *correct = true;
-    for (uint32_t k = 0; k < outputs; k++) {
-        const int32_t a = functions_sigmoid_q15(fixed_scale(z[k], -11 - exponent, 32767));
-        const int32_t target_q15 = target.small[k / 2u * target.step + k % 2u];
-        const int32_t d = a - target_q15;
-        *correct = *correct && (z[k] > 0) == (target_q15 >= 16384);
-        loss += square(d, 7);
+        loss += square(d, share);
         if (error != NULL) {
-            error[k] = kind == LOSS_SIGMOID_SQUARED_ERROR ? d * fixed_round(a * (32768 - a), 15)
-                                                          : d;
+            error[k] = d * factor;
         }
     }
     return loss;
@@ -171,15 +164,9 @@ static uint32_t sigmoid_loss(uint8_t kind, const int32_t *z, uint32_t outputs, i
 uint32_t loss_evaluate(uint8_t kind, const int32_t *z, uint32_t outputs, int32_t exponent,
                        loss_target_t target, int32_t *error, bool *correct)
 {
-    switch (kind) {
-    case LOSS_SOFTMAX_CROSS_ENTROPY:
-        return softmax(z, outputs, exponent, target.small[0], error, correct);
-    case LOSS_SQUARED_ERROR:
-        *correct = false;
-        return squared_error(z, outputs, exponent, target.q16, error);
-    default:
-        return sigmoid_loss(kind, z, outputs, exponent, target, error, correct);
-    }
+    return kind == LOSS_SOFTMAX_CROSS_ENTROPY
+               ? softmax(z, outputs, exponent, target.small[0], error, correct)
+               : separate_loss(kind, z, outputs, exponent, target, error, correct);
 }
 
 int32_t loss_error_exponent(uint8_t kind)

@@ -10,9 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "protocol.h"
+
 typedef struct mlp mlp_t;
 
-/* Telemetry of NUMERICS section 10, since the last mlp_start(); modulo 2^32 but loss_sum. */
+/* Telemetry of NUMERICS section 10, since the last mlp_start(); modulo 2^32 but loss_sum; in
+ * the order of DATA_ACK. */
 typedef struct {
     uint64_t loss_sum; /* reported loss (NUMERICS section 4) summed over steps */
     uint32_t correct;  /* training samples whose prediction before the step was right */
@@ -22,29 +25,37 @@ typedef struct {
 /* Complete so that it can be allocated statically; its fields belong to the mlp_*.c files. */
 struct mlp {
     uint8_t *arena;
-    uint32_t targets; /* offset of the targets of squared error, [batch][outputs] i32 */
-    uint32_t scales;  /* offset of the scales, [layer][batch] */
-    uint32_t work;    /* offset of the workspace: the hidden deltas, which a forward pass may
-                         overwrite, then scratch */
+    uint32_t scales; /* offset of the scales, [layer][batch]; behind them stand the targets of
+                        squared error, [batch][outputs] i32 */
+    uint32_t work;   /* offset of the workspace: the hidden deltas, which a forward pass may
+                        overwrite, then scratch */
     uint32_t work_bytes;
     uint32_t scratch;
-    uint32_t decay_every;
     uint32_t digest;
     mlp_counters_t counters;
-    uint16_t batch;     /* B */
-    uint16_t input_max; /* A[0] */
+    union {
+        uint8_t model[MODEL_BYTES]; /* head of the MODEL region, whose fields are: */
+        struct {
+            uint8_t numerics;
+            uint8_t layer_count; /* L; 0: no model */
+            uint8_t loss;
+            uint8_t flags;
+            uint16_t batch;     /* B */
+            uint16_t input_max; /* A[0] */
+            uint8_t input_format;
+            uint8_t update_bits;
+            uint8_t momentum;
+            uint8_t velocity_bits;
+            int8_t clip_exponent;
+            uint8_t decay_shift;
+            uint16_t decay_every[2]; /* the low half first */
+            uint16_t input_width;
+        };
+    };
     uint16_t size;      /* samples of the announced batch; 0: none is announced */
     uint16_t collected; /* of them, those that wait in the rows */
     uint16_t lr_mantissa;
     int8_t lr_exponent;
-    int8_t clip_exponent;
-    uint8_t layer_count; /* L; 0: no model */
-    uint8_t loss;
-    uint8_t flags;
-    uint8_t update_bits;
-    uint8_t momentum;
-    uint8_t velocity_bits;
-    uint8_t decay_shift;
     bool started;      /* every value of the state was checked */
     bool digest_valid; /* `digest` is that of the state */
 };

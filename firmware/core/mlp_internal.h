@@ -28,6 +28,13 @@ typedef struct {
     uint16_t largest;
 } mlp_scale_t;
 
+#define BIAS_VELOCITY_MAX (1 << 22)
+
+_Static_assert(offsetof(mlp_t, input_width) - offsetof(mlp_t, model) == MODEL_AT_INPUT_WIDTH &&
+                   offsetof(mlp_t, decay_every) - offsetof(mlp_t, model) == MODEL_AT_DECAY_EVERY &&
+                   offsetof(mlp_t, input_format) - offsetof(mlp_t, model) == MODEL_AT_INPUT_FORMAT,
+               "the fields of mlp_t are those of the region");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "as those of the region are");
 _Static_assert(sizeof(mlp_layer_t) == 20, "planner.py counts 20 bytes a layer");
 _Static_assert(sizeof(mlp_scale_t) == 4, "planner.py counts 4 bytes a sample and layer");
 
@@ -121,7 +128,7 @@ static inline uint16_t *mlp_small_target(const mlp_t *m, uint32_t b)
 
 static inline int32_t *mlp_q16_target(const mlp_t *m, uint32_t b)
 {
-    return (int32_t *)(void *)(m->arena + m->targets) + b * mlp_last_layer(m)->outputs;
+    return (int32_t *)(void *)mlp_scale(m, m->layer_count, 0) + b * mlp_last_layer(m)->outputs;
 }
 
 /* The end of the workspace, free in every part of a step. */
@@ -218,6 +225,9 @@ uint32_t mlp_scale_deltas(const mlp_t *m, uint32_t l, uint16_t count, int32_t ex
 
 /* Update (section 6) of layer l from the deltas of `count` samples. */
 MLP_PART void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count);
+
+/* Whether all values are in low .. high. */
+bool mlp_all_inside(const int32_t *values, uint32_t count, int32_t low, int32_t high);
 
 /* End of batch (section 7). */
 MLP_PART void mlp_end_batch(mlp_t *m);

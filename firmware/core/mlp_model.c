@@ -4,30 +4,13 @@
 #include "fixed.h"
 #include "mlp_internal.h"
 
+#include <string.h>
+
 _Static_assert(MODEL_BYTES >= LAYER_BYTES, "a record buffer holds either");
 
 uint32_t mlp_model_bytes(const mlp_t *m)
 {
     return m->layer_count == 0 ? 0 : MODEL_BYTES + (uint32_t)m->layer_count * LAYER_BYTES;
-}
-
-static void encode_head(const mlp_t *m, uint8_t *record)
-{
-    const mlp_layer_t *first = mlp_layer(m, 0);
-    record[MODEL_AT_NUMERICS] = NUMERICS_VERSION;
-    record[MODEL_AT_LAYER_COUNT] = m->layer_count;
-    record[MODEL_AT_LOSS] = m->loss;
-    record[MODEL_AT_FLAGS] = m->flags;
-    bytes_put_u16(record + MODEL_AT_BATCH, m->batch);
-    bytes_put_u16(record + MODEL_AT_INPUT_MAX, m->input_max);
-    record[MODEL_AT_INPUT_FORMAT] = first->format;
-    record[MODEL_AT_UPDATE_BITS] = m->update_bits;
-    record[MODEL_AT_MOMENTUM] = m->momentum;
-    record[MODEL_AT_VELOCITY_BITS] = m->velocity_bits;
-    record[MODEL_AT_CLIP_EXPONENT] = (uint8_t)m->clip_exponent;
-    record[MODEL_AT_DECAY_SHIFT] = m->decay_shift;
-    bytes_put_u32(record + MODEL_AT_DECAY_EVERY, m->decay_every);
-    bytes_put_u16(record + MODEL_AT_INPUT_WIDTH, first->inputs);
 }
 
 static void encode_layer(const mlp_layer_t *layer, uint8_t *record)
@@ -43,7 +26,7 @@ void mlp_model_read(const mlp_t *m, uint32_t offset, uint8_t *bytes, size_t coun
 {
     uint8_t record[MODEL_BYTES];
     uint32_t start = 0, size = MODEL_BYTES;
-    encode_head(m, record);
+    memcpy(record, m->model, sizeof record);
     for (uint32_t l = 0; count > 0; l++) {
         for (; offset < start + size && count > 0; count--) {
             *bytes++ = record[offset++ - start];

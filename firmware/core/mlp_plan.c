@@ -137,64 +137,10 @@ static uint32_t grow(uint32_t c, uint32_t a, uint32_t b)
     return sum < c || sum > UINT32_MAX - 3u ? UINT32_MAX : mlp_align(sum);
 }
 
-static uint8_t row_format(const uint8_t *model, uint32_t l)
+/* Of one layer and four samples. */
+static uint32_t delta_bytes(uint32_t outputs)
 {
-    if (l == 0) {
-        return model[MODEL_AT_INPUT_FORMAT];
-    }
-    const layer_plan_t below = read_layer(model, l - 1);
-    return activation_format(below.activation, below.activation_bits);
-}
-
-/* Parameters of all layers, then rows of all layers, with the gates of sign. Fills the records
- * unless `records` is NULL. Returns the end. */
-static uint32_t lay_out_layers(const uint8_t *model, mlp_layer_t *records, uint32_t start)
-{
-    const uint32_t layers = model[MODEL_AT_LAYER_COUNT];
-    const uint32_t batch = bytes_u16(model + MODEL_AT_BATCH);
-    const uint32_t copies = model[MODEL_AT_MOMENTUM] == 0 ? 1 : 2;
-    uint32_t end = start;
-    for (uint32_t l = 0; l < layers; l++) {
-        const layer_plan_t plan = read_layer(model, l);
-        if (records != NULL) {
-            records[l] = (mlp_layer_t){
-                .parameters = end,
-                .inputs = (uint16_t)plan.inputs,
-                .outputs = (uint16_t)plan.outputs,
-                .format = row_format(model, l) & 15u,
-                .activation = plan.activation & 15u,
-                .weight_bits = plan.weight_bits & 15u,
-                .delta_bits = plan.delta_bits & 15u,
-                .activation_bits = plan.activation_bits,
-            };
-        }
-        for (uint32_t copy = 0; copy < copies; copy++) {
-            end = grow(end, plan.inputs * plan.outputs, 2);
-            end = grow(end, plan.outputs, 4);
-        }
-    }
-    for (uint32_t l = 0; l < layers; l++) {
-        if (records != NULL) {
-            records[l].rows = end;
-        }
-        const uint32_t row = read_layer(model, l).inputs * mlp_element_bytes(row_format(model, l));
-        end = grow(end, row, batch);
-        if (l > 0 && read_layer(model, l - 1u).activation == ACTIVATION_SIGN) {
-            end = grow(end, read_layer(model, l).inputs, batch);
-        }
-    }
-    return end;
-}
-
-/* Tiles of layer l's deltas. Returns the end. */
-static uint32_t lay_out_deltas(const uint8_t *model, mlp_layer_t *records, uint32_t l,
-                               uint32_t start)
-{
-    const uint32_t lanes = KERNELS_LANES * kernels_quads(bytes_u16(model + MODEL_AT_BATCH));
-    if (records != NULL) {
-        records[l].deltas = start;
-    }
-    return grow(start, 2u * mlp_even(read_layer(model, l).outputs), lanes);
+    return 2u * KERNELS_LANES * mlp_even(outputs);
 }
 
 static uint32_t larger(uint32_t a, uint32_t b)
@@ -202,47 +148,83 @@ static uint32_t larger(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-static uint32_t smaller(uint32_t a, uint32_t b)
+/* Where the areas of all layers go on: parameters; rows, with the gates of sign; deltas. */
+typedef struct {
+    uint32_t parameters, rows, deltas;
+    uint32_t widest; /* of the hidden layers */
+} areas_t;
+
+/* Fills the records, which are `step` apart: 0 where only the sizes matter. */
+static void lay_out_layers(const uint8_t *model, mlp_layer_t *record, uint32_t step, areas_t *areas)
 {
-    return a < b ? a : b;
+    const uint32_t batch = bytes_u16(model + MODEL_AT_BATCH);
+    uint8_t format = model[MODEL_AT_INPUT_FORMAT], below = ACTIVATION_LINEAR;
+    for (uint32_t l = 0; l < model[MODEL_AT_LAYER_COUNT]; l++, record += step) {
+        const layer_plan_t plan = read_layer(model, l);
+        *record = (mlp_layer_t){
+            .parameters = areas->parameters,
+            .rows = areas->rows,
+            .deltas = areas->deltas,
+            .inputs = (uint16_t)plan.inputs,
+            .outputs = (uint16_t)plan.outputs,
+            .format = format & 15u,
+            .activation = plan.activation & 15u,
+            .weight_bits = plan.weight_bits & 15u,
+            .delta_bits = plan.delta_bits & 15u,
+            .activation_bits = plan.activation_bits,
+        };
+        for (uint32_t copy = model[MODEL_AT_MOMENTUM] == 0 ? 1 : 2; copy > 0; copy--) {
+            areas->parameters = grow(areas->parameters, plan.inputs * plan.outputs, 2);
+            areas->parameters = grow(areas->parameters, plan.outputs, 4);
+        }
+        areas->rows = grow(areas->rows, plan.inputs * mlp_element_bytes(format), batch);
+        if (below == ACTIVATION_SIGN) {
+            areas->rows = grow(areas->rows, plan.inputs, batch);
+        }
+        areas->deltas = grow(areas->deltas, delta_bytes(plan.outputs), kernels_quads(batch));
+        areas->widest = larger(areas->widest, l == 0 ? 0 : plan.inputs);
+        below = plan.activation;
+        format = activation_format(below, plan.activation_bits);
+    }
 }
 
 /* Scratch: two lanes of sums of the widest hidden layer; four lanes of logits beside packed rows;
  * the packed inputs of a gradient, 16 bytes a sample or 8 and a record; rows worth packing. */
-static uint32_t scratch_bytes(const uint8_t *model)
+static uint32_t scratch_bytes(uint32_t widest, uint32_t outputs, uint32_t quads, uint32_t inputs)
 {
-    const uint32_t layers = model[MODEL_AT_LAYER_COUNT];
-    const uint32_t samples = KERNELS_LANES * kernels_quads(bytes_u16(model + MODEL_AT_BATCH));
-    const uint32_t inputs = read_layer(model, 0).inputs;
-    uint32_t bytes = 16u * mlp_even(read_layer(model, layers - 1u).outputs) + 64u;
-    bytes = larger(bytes, 16u * samples + 128u);
-    bytes = larger(bytes, smaller(4u * inputs, 512u));
-    for (uint32_t l = 0; l + 1u < layers; l++) {
-        bytes = larger(bytes, 8u * mlp_even(read_layer(model, l).outputs));
-    }
+    uint32_t bytes = larger(8u * mlp_even(widest), 16u * mlp_even(outputs) + 64u);
+    bytes = larger(bytes, 64u * quads + 128u);
+    bytes = larger(bytes, inputs < 128u ? 4u * inputs : 512u);
     return (bytes + 31u) & ~31u;
 }
 
-/* Sets the offsets of `m`; returns the bytes of arena needed. */
-static uint32_t lay_out(const uint8_t *model, mlp_t *m, mlp_layer_t *records)
+/* Sets the offsets of `m`, and those of the records if these areas end inside the arena. Returns
+ * the bytes of arena needed. The deltas of the last layer stand in front of the others. */
+static uint32_t lay_out(const uint8_t *model, mlp_t *m, mlp_layer_t *records, size_t arena_bytes)
 {
     const uint32_t layers = model[MODEL_AT_LAYER_COUNT];
-    const uint32_t batch = bytes_u16(model + MODEL_AT_BATCH);
-    const uint32_t words = 4u * (3u * layers + 1u);
-    m->scales = lay_out_layers(model, records, layers * (uint32_t)sizeof(mlp_layer_t) + words);
-    m->targets = grow(m->scales, layers * (uint32_t)sizeof(mlp_scale_t), batch);
-    uint32_t end = m->targets;
+    const uint32_t batch = bytes_u16(model + MODEL_AT_BATCH), quads = kernels_quads(batch);
+    mlp_layer_t last;
+    areas_t sizes = {0, 0, 0, 0}, areas;
+    lay_out_layers(model, &last, 0, &sizes);
+    areas.parameters = layers * (uint32_t)sizeof(mlp_layer_t) + 4u * (3u * layers + 1u);
+    areas.rows = grow(areas.parameters, sizes.parameters, 1);
+    m->scales = grow(areas.rows, sizes.rows, 1);
+    uint32_t deltas = grow(m->scales, layers * (uint32_t)sizeof(mlp_scale_t), batch);
     if (model[MODEL_AT_LOSS] == LOSS_SQUARED_ERROR) {
-        end = grow(end, 4u * batch, read_layer(model, layers - 1u).outputs);
+        deltas = grow(deltas, 4u * batch, last.outputs);
     }
-    end = lay_out_deltas(model, records, layers - 1u, end);
-    m->work = end;
-    for (uint32_t l = 0; l + 1u < layers; l++) {
-        end = lay_out_deltas(model, records, l, end);
-    }
-    m->scratch = end;
-    end = grow(end, scratch_bytes(model), 1);
+    m->work = grow(deltas, delta_bytes(last.outputs), quads);
+    m->scratch = grow(deltas, sizes.deltas, 1);
+    const uint32_t scratch = scratch_bytes(sizes.widest, last.outputs, quads,
+                                           bytes_u16(model + MODEL_AT_INPUT_WIDTH));
+    const uint32_t end = grow(m->scratch, scratch, 1);
     m->work_bytes = end - m->work;
+    if (end <= arena_bytes && end != UINT32_MAX) {
+        areas.deltas = m->work;
+        lay_out_layers(model, records, 1, &areas);
+        records[layers - 1u].deltas = deltas;
+    }
     return end;
 }
 
@@ -255,22 +237,11 @@ int mlp_configure(mlp_t *m, const uint8_t *model, size_t model_bytes, void *aren
         *detail = (uint32_t)bad;
         return STATUS_BAD_MODEL;
     }
-    *detail = lay_out(model, m, NULL);
+    *detail = lay_out(model, m, arena, arena_bytes);
     if (*detail > arena_bytes || *detail == UINT32_MAX) {
         return STATUS_NO_MEMORY;
     }
-    (void)lay_out(model, m, arena);
     m->arena = arena;
-    m->layer_count = model[MODEL_AT_LAYER_COUNT];
-    m->loss = model[MODEL_AT_LOSS];
-    m->flags = model[MODEL_AT_FLAGS];
-    m->batch = bytes_u16(model + MODEL_AT_BATCH);
-    m->input_max = bytes_u16(model + MODEL_AT_INPUT_MAX);
-    m->update_bits = model[MODEL_AT_UPDATE_BITS];
-    m->momentum = model[MODEL_AT_MOMENTUM];
-    m->velocity_bits = model[MODEL_AT_VELOCITY_BITS];
-    m->clip_exponent = (int8_t)model[MODEL_AT_CLIP_EXPONENT];
-    m->decay_shift = model[MODEL_AT_DECAY_SHIFT];
-    m->decay_every = bytes_u32(model + MODEL_AT_DECAY_EVERY);
+    memcpy(m->model, model, MODEL_BYTES);
     return STATUS_OK;
 }

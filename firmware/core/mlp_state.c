@@ -1,5 +1,4 @@
 /* The state's canonical bytes (docs/PROTOCOL.md, region STATE), its digest and its ranges. */
-#include "bytes.h"
 #include "mlp_internal.h"
 #include "profile.h"
 #include "vector.h"
@@ -18,34 +17,34 @@ static uint32_t segment_bytes(const segment_t *segment)
     return segment->count * (segment->layer == NULL ? 4u : 2u);
 }
 
-#define SEGMENTS_PER_LAYER 4u
+/* Segments of a layer: W, b and with momentum V, Vb. */
+static uint32_t segments_log2(const mlp_t *m)
+{
+    return m->momentum == 0 ? 1u : 2u;
+}
 
-/* Segment `index` of the state: W, b, V, Vb of every layer (V and Vb are empty without momentum),
- * then the words. `layer` holds the kernels' view that the segment refers to. */
+/* Segment `index` of the state: those of every layer, then the words. `view` holds the kernels'
+ * view that the segment refers to. */
 static segment_t segment_at(const mlp_t *m, uint32_t index, kernels_layer_t *view)
 {
-    const uint32_t l = index / SEGMENTS_PER_LAYER;
+    const uint32_t l = index >> segments_log2(m);
     if (l == m->layer_count) {
         return (segment_t){mlp_words(m), NULL, mlp_word_count(m)};
     }
     const mlp_layer_t *layer = mlp_layer(m, l);
-    const uint32_t copies = m->momentum == 0 ? 0 : 1;
+    const bool is_velocity = m->momentum != 0 && (index & 2u) != 0;
     *view = mlp_kernels_layer(m, layer);
-    switch (index % SEGMENTS_PER_LAYER) {
-    case 0:
-        return (segment_t){mlp_weights(m, layer), view, mlp_weight_count(layer)};
-    case 1:
-        return (segment_t){mlp_bias(m, layer), NULL, layer->outputs};
-    case 2:
-        return (segment_t){mlp_velocity(m, layer), view, copies * mlp_weight_count(layer)};
-    default:
-        return (segment_t){mlp_bias_velocity(m, layer), NULL, copies * layer->outputs};
+    if (index & 1u) {
+        return (segment_t){is_velocity ? mlp_bias_velocity(m, layer) : mlp_bias(m, layer), NULL,
+                           layer->outputs};
     }
+    return (segment_t){is_velocity ? mlp_velocity(m, layer) : mlp_weights(m, layer), view,
+                       mlp_weight_count(layer)};
 }
 
 static uint32_t segment_count(const mlp_t *m)
 {
-    return m->layer_count == 0 ? 0 : SEGMENTS_PER_LAYER * m->layer_count + 1u;
+    return m->layer_count == 0 ? 0 : ((uint32_t)m->layer_count << segments_log2(m)) + 1u;
 }
 
 /* Place of canonical element k of a weight-shaped tensor. */
@@ -54,24 +53,13 @@ static uint32_t weight_place(const kernels_layer_t *layer, uint32_t k)
     return kernels_index(layer, k / layer->inputs, k % layer->inputs);
 }
 
-/* Half-word k of a segment. */
-static uint16_t get_half(const segment_t *segment, uint32_t k)
+/* Half-word k of a segment, as canonical bytes. */
+static uint8_t *half_at(const segment_t *segment, uint32_t k)
 {
     if (segment->layer != NULL) {
-        return (uint16_t)((const int16_t *)segment->data)[weight_place(segment->layer, k)];
+        k = weight_place(segment->layer, k);
     }
-    const uint32_t word = ((const uint32_t *)segment->data)[k / 2];
-    return (uint16_t)(k % 2 ? word >> 16 : word);
-}
-
-static void set_half(const segment_t *segment, uint32_t k, uint16_t half)
-{
-    if (segment->layer != NULL) {
-        ((int16_t *)segment->data)[weight_place(segment->layer, k)] = (int16_t)half;
-        return;
-    }
-    uint32_t *word = (uint32_t *)segment->data + k / 2;
-    *word = k % 2 ? (*word & 0xFFFFu) | (uint32_t)half << 16 : (*word & 0xFFFF0000u) | half;
+    return (uint8_t *)segment->data + 2u * k;
 }
 
 uint32_t mlp_state_bytes(const mlp_t *m)
@@ -106,12 +94,13 @@ static void transfer(const mlp_t *m, uint32_t offset, uint32_t count, uint8_t *o
         }
         const uint32_t here = count < bytes - offset ? count : bytes - offset;
         for (uint32_t k = 0; k < here; k += 2) {
+            uint8_t *half = half_at(&segment, (offset + k) / 2);
             if (in != NULL) {
-                set_half(&segment, (offset + k) / 2, bytes_u16(in));
-                in += 2;
+                half[0] = *in++;
+                half[1] = *in++;
             } else {
-                bytes_put_u16(out, get_half(&segment, (offset + k) / 2));
-                out += 2;
+                *out++ = half[0];
+                *out++ = half[1];
             }
         }
         count -= here;
@@ -198,7 +187,7 @@ static uint32_t digest_segment(const segment_t *segment, uint32_t digest)
 #ifdef VECTOR
     return vector_digest(segment->data, segment->count, 0x9E3779B1u, digest);
 #else
-    for (uint32_t j = 0; j < segment->layer->outputs && segment->count > 0; j++) {
+    for (uint32_t j = 0; j < segment->layer->outputs; j++) {
         digest = digest_row(segment->layer, j, segment->data, digest);
     }
     return digest;
@@ -221,24 +210,20 @@ uint32_t mlp_digest(mlp_t *m)
     return m->digest;
 }
 
-static bool all_inside16(const int16_t *values, const kernels_layer_t *layer, int32_t low,
-                         int32_t high)
+static bool all_inside16(const int16_t *values, uint32_t count, int32_t low, int32_t high)
 {
-    for (uint32_t j = 0; j < layer->outputs; j++) {
-        for (uint32_t i = 0; i < layer->inputs; i++) {
-            const int32_t value = values[kernels_index(layer, j, i)];
-            if (value < low || value > high) {
-                return false;
-            }
+    for (; count > 0; count--, values++) {
+        if (*values < low || *values > high) {
+            return false;
         }
     }
     return true;
 }
 
-static bool all_inside32(const int32_t *values, uint32_t count, int32_t low, int32_t high)
+bool mlp_all_inside(const int32_t *values, uint32_t count, int32_t low, int32_t high)
 {
-    for (uint32_t k = 0; k < count; k++) {
-        if (values[k] < low || values[k] > high) {
+    for (; count > 0; count--, values++) {
+        if (*values < low || *values > high) {
             return false;
         }
     }
@@ -248,28 +233,26 @@ static bool all_inside32(const int32_t *values, uint32_t count, int32_t low, int
 /* Sections 2 and 6: what training keeps true of one layer's parameters. */
 static bool is_layer_valid(const mlp_t *m, const mlp_layer_t *layer)
 {
-    const kernels_layer_t view = mlp_kernels_layer(m, layer);
     const int32_t high = (1 << layer->weight_bits) - 1;
-    const uint32_t n = layer->outputs;
-    if (!all_inside16(view.weights, &view, -high - 1, high) ||
-        !all_inside32(mlp_bias(m, layer), n, -LIMIT_BIAS_MAX, LIMIT_BIAS_MAX)) {
-        return false;
-    }
-    return m->momentum == 0 ||
-           (all_inside16(mlp_velocity(m, layer), &view, -32767, 32767) &&
-            all_inside32(mlp_bias_velocity(m, layer), n, -(1 << 22), 1 << 22));
+    const uint32_t weights = mlp_weight_count(layer), n = layer->outputs;
+    return all_inside16(mlp_weights(m, layer), weights, -high - 1, high) &&
+           mlp_all_inside(mlp_bias(m, layer), n, -LIMIT_BIAS_MAX, LIMIT_BIAS_MAX) &&
+           (m->momentum == 0 ||
+            (all_inside16(mlp_velocity(m, layer), weights, -32767, 32767) &&
+             mlp_all_inside(mlp_bias_velocity(m, layer), n, -BIAS_VELOCITY_MAX,
+                            BIAS_VELOCITY_MAX)));
 }
 
 /* Section 2, item 4, and low below 256. */
 static bool are_words_valid(const mlp_t *m)
 {
     const uint32_t layers = m->layer_count;
-    return all_inside32(mlp_weight_exponent(m, 0), layers, LIMIT_WEIGHT_EXPONENT_MIN,
+    return mlp_all_inside(mlp_weight_exponent(m, 0), layers, LIMIT_WEIGHT_EXPONENT_MIN,
                         LIMIT_WEIGHT_EXPONENT_MAX) &&
-           all_inside32(mlp_row_exponent(m, 0), 1, LIMIT_ACTIVATION_EXPONENT_MIN,
+           mlp_all_inside(mlp_row_exponent(m, 0), 1, LIMIT_ACTIVATION_EXPONENT_MIN,
                         LIMIT_INPUT_EXPONENT_MAX) &&
-           all_inside32(mlp_row_exponent(m, 1), layers - 1, LIMIT_ACTIVATION_EXPONENT_MIN, 0) &&
-           all_inside32(mlp_low(m, 1), layers - 1, 0, 255);
+           mlp_all_inside(mlp_row_exponent(m, 1), layers - 1, LIMIT_ACTIVATION_EXPONENT_MIN, 0) &&
+           mlp_all_inside(mlp_low(m, 1), layers - 1, 0, 255);
 }
 
 int mlp_start(mlp_t *m)

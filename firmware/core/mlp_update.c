@@ -7,8 +7,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#define BIAS_VELOCITY_MAX (1 << 22)
-
 /* Item 1: E, the exponent that the batch's largest update mantissa is scaled to.
  * Range: md * lrm <= 2^30; E ends in eW - eX - 24 .. eW - eX - 1 - f. */
 static __attribute__((noinline)) int32_t update_exponent(const mlp_t *m, uint32_t l, int32_t unit,
@@ -83,34 +81,44 @@ static __attribute__((noinline)) void update_biases(mlp_t *m, const mlp_layer_t 
     }
 }
 
-static __attribute__((noinline)) void halve_biases(const mlp_t *m, const mlp_layer_t *layer)
+/* The biases and their velocities divided by 2^shift, 1 or -1. */
+static __attribute__((noinline)) void scale_biases(const mlp_t *m, const mlp_layer_t *layer,
+                                                   int32_t shift)
 {
-    int32_t *bias = mlp_bias(m, layer);
+    int32_t *bias = mlp_bias(m, layer), *velocity = mlp_bias_velocity(m, layer);
     for (uint32_t j = 0; j < layer->outputs; j++) {
-        bias[j] = fixed_round(bias[j], 1);
+        bias[j] = fixed_scale(bias[j], shift, LIMIT_BIAS_MAX);
         if (m->momentum != 0) {
-            int32_t *velocity = mlp_bias_velocity(m, layer) + j;
-            *velocity = fixed_round(*velocity, 1);
+            velocity[j] = fixed_scale(velocity[j], shift, BIAS_VELOCITY_MAX);
+        }
+    }
+}
+
+/* (w + (draw >> (32 - shift))) >> shift takes the place of every weight, or is taken away from it
+ * where `kept` is 1. Range: the results are not larger than the weights. */
+static __attribute__((noinline)) void shrink(const mlp_t *m, const mlp_layer_t *layer,
+                                             uint32_t shift, int32_t kept)
+{
+    const kernels_layer_t kernels = mlp_kernels_layer(m, layer);
+    for (uint32_t j = 0; j < layer->outputs; j++) {
+        for (uint32_t i = 0; i < layer->inputs; i++) {
+            int16_t *w = kernels.weights + kernels_index(&kernels, j, i);
+            const uint32_t r = random_draw(mlp_prng(m)) >> (32u - shift);
+            const int32_t part = fixed_floor(*w + (int32_t)r, shift);
+            *w = (int16_t)(kept ? *w - part : part);
         }
     }
 }
 
 /* Item 6: twice the range at half the resolution, rounded stochastically. */
-static __attribute__((noinline)) void widen(const mlp_t *m, const mlp_layer_t *layer)
+static void widen(const mlp_t *m, const mlp_layer_t *layer)
 {
-    const kernels_layer_t kernels = mlp_kernels_layer(m, layer);
-    int16_t *velocity = m->momentum == 0 ? NULL : mlp_velocity(m, layer);
-    for (uint32_t j = 0; j < layer->outputs; j++) {
-        for (uint32_t i = 0; i < layer->inputs; i++) {
-            const uint32_t at = kernels_index(&kernels, j, i);
-            const int32_t carry = (int32_t)(random_draw(mlp_prng(m)) >> 31);
-            kernels.weights[at] = (int16_t)fixed_floor(kernels.weights[at] + carry, 1);
-            if (velocity != NULL) {
-                velocity[at] = (int16_t)fixed_round(velocity[at], 1);
-            }
-        }
+    int16_t *velocity = mlp_velocity(m, layer);
+    for (uint32_t k = m->momentum == 0 ? 0 : mlp_weight_count(layer); k > 0; k--, velocity++) {
+        *velocity = (int16_t)fixed_round(*velocity, 1);
     }
-    halve_biases(m, layer);
+    shrink(m, layer, 1, 0);
+    scale_biases(m, layer, 1);
 }
 
 /* A: the largest magnitude in the rows that layer l reads. */
@@ -162,45 +170,6 @@ void mlp_update_layer(mlp_t *m, uint32_t l, uint16_t count)
     }
 }
 
-/* Section 7, item 1: w -= (w + (draw >> (32 - k))) >> k. Range: the result lies between w and 0. */
-static void decay(const mlp_t *m)
-{
-    for (uint32_t l = 0; l < m->layer_count; l++) {
-        const mlp_layer_t *layer = mlp_layer(m, l);
-        const kernels_layer_t kernels = mlp_kernels_layer(m, layer);
-        for (uint32_t j = 0; j < layer->outputs; j++) {
-            for (uint32_t i = 0; i < layer->inputs; i++) {
-                int16_t *w = kernels.weights + kernels_index(&kernels, j, i);
-                const uint32_t r = random_draw(mlp_prng(m)) >> (32u - m->decay_shift);
-                *w = (int16_t)(*w - fixed_floor(*w + (int32_t)r, m->decay_shift));
-            }
-        }
-    }
-}
-
-static void double_biases(const mlp_t *m, const mlp_layer_t *layer)
-{
-    int32_t *bias = mlp_bias(m, layer);
-    for (uint32_t j = 0; j < layer->outputs; j++) {
-        bias[j] *= 2;
-        if (m->momentum != 0) {
-            int32_t *velocity = mlp_bias_velocity(m, layer) + j;
-            *velocity = fixed_clamp(2 * *velocity, -BIAS_VELOCITY_MAX, BIAS_VELOCITY_MAX);
-        }
-    }
-}
-
-static uint32_t largest_bias(const mlp_t *m, const mlp_layer_t *layer)
-{
-    const int32_t *bias = mlp_bias(m, layer);
-    uint32_t largest = 0;
-    for (uint32_t j = 0; j < layer->outputs; j++) {
-        const uint32_t magnitude = fixed_abs(bias[j]);
-        largest = magnitude > largest ? magnitude : largest;
-    }
-    return largest;
-}
-
 /* Section 7, item 2, for the rows that layer l >= 1 reads: the exponent follows the largest value
  * of the batch, at once upwards, after 256 quiet steps downwards. */
 static void adapt(const mlp_t *m, uint32_t l)
@@ -217,15 +186,16 @@ static void adapt(const mlp_t *m, uint32_t l)
         *low = 0;
         if (*exponent < 0) {
             *exponent += 1;
-            halve_biases(m, layer);
+            scale_biases(m, layer, 1);
         }
     } else if (bits > 0 && bits <= below->activation_bits - 2) {
         *low += 1;
         if (*low == 256) {
             *low = 0;
-            if (*exponent > -14 && largest_bias(m, layer) <= LIMIT_BIAS_MAX / 2) {
+            if (*exponent > -14 && mlp_all_inside(mlp_bias(m, layer), layer->outputs,
+                                                  -LIMIT_BIAS_MAX / 2, LIMIT_BIAS_MAX / 2)) {
                 *exponent -= 1;
-                double_biases(m, layer);
+                scale_biases(m, layer, -1);
             }
         }
     } else {
@@ -236,13 +206,16 @@ static void adapt(const mlp_t *m, uint32_t l)
 void mlp_end_batch(mlp_t *m)
 {
     uint32_t *step = mlp_step_word(m);
-    if (m->decay_every != 0 && *step % m->decay_every == m->decay_every - 1) {
-        decay(m);
-    }
-    uint32_t weights = mlp_weight_count(mlp_layer(m, 0));
-    for (uint32_t l = 1; l < m->layer_count; l++) {
-        weights += mlp_weight_count(mlp_layer(m, l));
-        if (m->flags & MODEL_FLAG_ADAPTIVE) {
+    const uint32_t every = m->decay_every[0] | (uint32_t)m->decay_every[1] << 16;
+    const bool decays = every != 0 && *step % every == every - 1u;
+    uint32_t weights = 0;
+    for (uint32_t l = 0; l < m->layer_count; l++) {
+        const mlp_layer_t *layer = mlp_layer(m, l);
+        weights += mlp_weight_count(layer);
+        if (decays) { /* item 1: w -= (w + (draw >> (32 - k))) >> k */
+            shrink(m, layer, m->decay_shift, 1);
+        }
+        if (l > 0 && (m->flags & MODEL_FLAG_ADAPTIVE)) {
             adapt(m, l);
         }
     }

@@ -10,12 +10,17 @@
 #include "protocol.h"
 #include "reply.h"
 
+#include <stddef.h>
 #include <string.h>
 
 /* Bytes of a region that its checksum takes at a time: even. */
 #define CHUNK_BYTES 32u
 
 #define POSITION_BYTES 4u
+
+_Static_assert(DATA_ACK_AT_LOSS_SUM + sizeof(mlp_counters_t) == DATA_ACK_BYTES &&
+                   DATA_ACK_AT_BSAT - DATA_ACK_AT_LOSS_SUM == offsetof(mlp_counters_t, bsat),
+               "the counters are sent as they stand");
 
 /* Inlined, all handlers would weigh on the stack of a step. */
 #define HANDLER __attribute__((noinline))
@@ -40,17 +45,11 @@ uint32_t trainer_digest(trainer_t *t)
 
 void trainer_acknowledge(trainer_t *t, uint8_t status)
 {
-    const mlp_counters_t *counters = mlp_counters(&t->mlp);
     uint8_t answer[DATA_ACK_BYTES];
     answer[DATA_ACK_AT_STATUS] = status;
     bytes_put_u32(answer + DATA_ACK_AT_STEP, mlp_step_count(&t->mlp));
     bytes_put_u32(answer + DATA_ACK_AT_DIGEST, trainer_digest(t));
-    bytes_put_u32(answer + DATA_ACK_AT_LOSS_SUM, (uint32_t)counters->loss_sum);
-    bytes_put_u32(answer + DATA_ACK_AT_LOSS_SUM + 4, (uint32_t)(counters->loss_sum >> 32));
-    bytes_put_u32(answer + DATA_ACK_AT_CORRECT, counters->correct);
-    bytes_put_u32(answer + DATA_ACK_AT_WSAT, counters->wsat);
-    bytes_put_u32(answer + DATA_ACK_AT_ASAT, counters->asat);
-    bytes_put_u32(answer + DATA_ACK_AT_BSAT, counters->bsat);
+    memcpy(answer + DATA_ACK_AT_LOSS_SUM, mlp_counters(&t->mlp), sizeof(mlp_counters_t));
     reply_frame(t->session, MSG_DATA_ACK, t->next, answer, sizeof answer);
 }
 
