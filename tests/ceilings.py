@@ -20,12 +20,12 @@ class Ceiling(NamedTuple):
 
 
 CEILINGS = {
-    "disco_f100rb": Ceiling(17920, 880, 568, 8),
-    "olimex_p405": Ceiling(22528, 5400, 704, 16),
-    "bbcmicrobit": Ceiling(20992, 1664, 896, 16),
-    "mps2_an385": Ceiling(17408, 5400, 704, 16),
-    "mps2_an386": Ceiling(22528, 5400, 704, 16),
-    "mps2_an500": Ceiling(22528, 5400, 704, 16),
-    "mps2_an505": Ceiling(22528, 5400, 704, 16),
-    "mps3_an547": Ceiling(22528, 5400, 1024, 16),
+    "disco_f100rb": Ceiling(16768, 880, 568, 8),
+    "olimex_p405": Ceiling(21504, 5400, 704, 16),
+    "bbcmicrobit": Ceiling(19968, 1664, 896, 16),
+    "mps2_an385": Ceiling(16448, 5400, 704, 16),
+    "mps2_an386": Ceiling(19136, 5400, 704, 16),
+    "mps2_an500": Ceiling(19136, 5400, 704, 16),
+    "mps2_an505": Ceiling(19264, 5400, 704, 16),
+    "mps3_an547": Ceiling(21056, 5400, 1024, 16),
 }
