@@ -24,16 +24,21 @@ CORE = ROOT / "firmware" / "core"
 SOURCES = ROOT / "bench" / "firmware"
 BUILD = ROOT / "build" / "bench"
 COMPILER = "arm-none-eabi-gcc"
-PRODUCT_FLAGS = ("-std=c11", "-Os", "-ffunction-sections", "-fdata-sections", "-mthumb")
-"""As platformio.ini builds the boards' images, which are optimised once more when they are linked:
-that moves the counts of N1 and N2 by less than 1 %."""
+PRODUCT_FLAGS = (
+    "-std=c11", "-Os", "-flto", "-fno-ipa-cp", "-ffunction-sections", "-fdata-sections", "-mthumb",
+)  # fmt: skip
+"""As PlatformIO builds the boards' images."""
 VECTOR_FLAGS = {"cortex-m55": ("-mfloat-abi=softfp",)}
 """The compiler passes vectors in registers only where it may use the floating-point ones."""
-LINK_PARTS = ("link.c", "reply.c", "trainer.c", "cobs.c", "crc32.c", "profile.c")
+LINK_PARTS = (
+    "link.c", "reply.c", "trainer.c", "keep.c", "store.c", "cobs.c", "crc32.c", "profile.c",
+)  # fmt: skip
 """Files of the core that no image needs without a link."""
-MEMORY = ROOT / "firmware" / "ports" / "cortexm" / "memory.c"
+LIBRARY = tuple(
+    ROOT / "firmware" / "ports" / "cortexm" / name for name in ("memory.c", "divide.c")
+)
 """memcpy and the like, as boards' images have them."""
-_OWN_PARTS = (SOURCES / "runtime.c", SOURCES / "job.c", MEMORY)
+_OWN_PARTS = (SOURCES / "runtime.c", SOURCES / "job.c", *LIBRARY)
 TIMEOUT_S = 600
 
 

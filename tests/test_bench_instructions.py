@@ -58,9 +58,9 @@ def test_macs_are_those_of_the_definition() -> None:
 def test_classes_add_up_to_the_step() -> None:
     net = NETS["N1-batch1"]
     counts = classes.count("m55", net)
-    # The plugin counts the function that reads the counter, too.
+    # Files are told apart only before the images are optimised once more when they are linked.
     total = sum(counter.total() for counter in counts.values())
-    assert total == pytest.approx(measure("m55", net)["instructions"], abs=20)
+    assert total == pytest.approx(measure("m55", net)["instructions"], rel=0.03)
     assert sum(counter["multiply"] for counter in counts.values()) > net.macs / 8
 
 

@@ -42,10 +42,10 @@ def test_board_counts_what_the_bare_image_counts(name: str, core: str) -> None:
     expected["parts"]["digest0"] = expected["digest"]
     assert counted.keys() == expected["parts"].keys()
     # Copying a sample costs less where it happens to lie aligned.
-    assert counted.pop("pack0") == pytest.approx(expected["parts"].pop("pack0"), rel=0.25)
-    # Both have some instructions of their own at every border.
+    assert counted.pop("pack0") == pytest.approx(expected["parts"].pop("pack0"), rel=0.5)
+    # Both have some instructions of their own at every border, and are linked with other code.
     for part, count in counted.items():
-        assert count == pytest.approx(expected["parts"][part], abs=20), part
+        assert count == pytest.approx(expected["parts"][part], rel=0.03, abs=100), part
 
 
 def test_report_names_every_part(tmp_path: Path) -> None:

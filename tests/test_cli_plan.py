@@ -74,7 +74,7 @@ def test_plan_tells_the_flash_of_images_that_were_built(
     image = read_built_image("disco_f100rb")
     arguments = ("plan", str(digits), "--board", "disco_f100rb", "--json")
     assert json.loads(fixgrad(*arguments).stdout)["boards"][0]["image_bytes"] == image.flash_bytes
-    monkeypatch.setattr("fixgrad.cli.plan.project_dir", lambda: tmp_path)
+    monkeypatch.setattr("fixgrad.builds.project_dir", lambda: tmp_path)
     assert json.loads(fixgrad(*arguments).stdout)["boards"][0]["image_bytes"] is None
     assert "not built" in fixgrad(*arguments[:-1]).stdout
 

@@ -201,8 +201,8 @@ def test_model_that_does_not_fit_tells_bytes_and_what_would(
 
     monkeypatch.setattr(Device, "hello", small)
     assert refusal(6, "train", str(write_run("a.toml", "digits")), *SIM) == (
-        "the model needs 6,620 bytes, tiny has 6,000 bytes for it; batch_size = 4 or layers = "
-        "[64, 28, 10] would fit"
+        "the model needs 6,732 bytes, tiny has 6,000 bytes for it; batch_size = 4 or layers = "
+        "[64, 27, 10] would fit"
     )
     assert not Path("runs").exists()
 

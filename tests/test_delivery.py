@@ -83,7 +83,14 @@ def test_more_values_than_codes_travel_as_they_are() -> None:
 
 def test_a_table_larger_than_what_it_saves_is_left_away() -> None:
     samples = samples_of(SMALL, 4, 17)
-    assert deliver(samples, SMALL, schedule_of(SMALL, 4), 0).region == NO_DATASET
+    assert deliver(samples, SMALL, schedule_of(SMALL, 4), PLENTY).region[9] == 0
+
+
+def test_a_table_that_leaves_no_room_is_left_away() -> None:
+    samples, schedule = samples_of(SMALL, 400, 4), schedule_of(SMALL, 400)
+    room = plan(SMALL).arena_bytes + HEAD + 4
+    assert len(deliver(samples, SMALL, schedule, room).region) == HEAD + 4
+    assert deliver(samples, SMALL, schedule, room - 1).region == NO_DATASET
 
 
 def test_samples_are_cached_to_the_last_byte_and_not_beyond() -> None:
@@ -175,7 +182,8 @@ def test_a_data_set_too_large_says_bytes_needed() -> None:
 
 
 def test_hello_ends_training_where_it_is_and_what_was_counted_is_told(device: Device) -> None:
-    samples, schedule = samples_of(SMALL, 4000, 4), schedule_of(SMALL, 4000, 100)
+    samples = samples_of(SMALL, 4000, 4)
+    schedule = EpochSchedule(4000, SMALL.batch, 100, 1, True, lambda step: (200, -12))
     delivery = deliver(samples, SMALL, schedule, PLENTY)
     device.load(SMALL, replace(small_state(SMALL), step=0), 7, 0, delivery.region)
     payload, count = delivery.stream(schedule).payload(0, 400_000, 250)  # type: ignore[call-arg]

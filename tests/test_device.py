@@ -407,6 +407,29 @@ class ScriptedPort:
         pass
 
 
+class CoarsePort(ScriptedPort):
+    """A port that tells only whether bytes wait, as pyserial's socket:// does."""
+
+    @property
+    def in_waiting(self) -> int:
+        return int(bool(self._waiting))
+
+
+def test_an_answer_that_waits_is_read_without_a_pause_though_the_port_does_not_tell_its_size() -> (
+    None
+):
+    port, pauses = CoarsePort(hello_ack), list[float]()
+    Device(port, "scripted", clock=port.clock, pause=pauses.append)
+    assert pauses == []
+
+
+def test_a_port_that_never_falls_silent_is_left_after_some_bytes() -> None:
+    port = CoarsePort(lambda data: data)
+    port.write(bytes(transport.WAITING_BYTES_MAX + 1))
+    assert len(transport.read_waiting(port)) == transport.WAITING_BYTES_MAX
+    assert len(transport.read_waiting(port)) == 1
+
+
 def connect(answer: Callable[[bytes], bytes]) -> Device:
     port = ScriptedPort(answer)
     return Device(port, "scripted", clock=port.clock)

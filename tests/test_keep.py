@@ -20,6 +20,7 @@ from small_models import MOMENTUM, SMALL, small_state
 
 RUN_ID = 0x77
 STEPS = 40
+ROOM = 1 << 16
 RATE = (200, -10)
 
 
@@ -99,7 +100,7 @@ def test_the_same_position_is_written_once(url: str) -> None:
 
 
 def test_inside_a_batch_nothing_is_kept(url: str) -> None:
-    delivery = deliver(SAMPLES, SMALL, SCHEDULE, 0)
+    delivery = deliver(SAMPLES, SMALL, SCHEDULE, ROOM, stream=True)
     with Device.open(url) as device:
         device.load(SMALL, beginning(), delivery.identity(RUN_ID), 0, delivery.region)
         list(device.train(delivery.stream(SCHEDULE), 0, 1))
@@ -119,7 +120,7 @@ def test_a_run_goes_on_from_what_the_board_kept_to_the_same_state(url: str) -> N
     draw = random.Random(3)
     events = []
     device = Device(port, url)
-    delivery = deliver(SAMPLES, SMALL, SCHEDULE, 0)
+    delivery = deliver(SAMPLES, SMALL, SCHEDULE, ROOM, stream=True)
     for event in train(
         device, SMALL, RUN_ID, SAMPLES, SCHEDULE, Checkpoint(beginning(), 0, Tally()),
         delivery=delivery, save_every=1,
@@ -138,7 +139,7 @@ def test_micro_bit_goes_on_from_its_flash_after_resets() -> None:
     port = serial.serial_for_url("qemu://bbcmicrobit", timeout=0.02)
     draw = random.Random(4)
     events = []
-    delivery = deliver(SAMPLES, SMALL, SCHEDULE, 0)
+    delivery = deliver(SAMPLES, SMALL, SCHEDULE, ROOM, stream=True)
     for event in train(
         Device(port, "micro:bit"), SMALL, RUN_ID, SAMPLES, SCHEDULE,
         Checkpoint(beginning(), 0, Tally()), delivery=delivery, save_every=5,

@@ -74,9 +74,11 @@ def test_train_ends_with_the_reference_digest(
     report = trained(run_file, port, tmp_path / "out")
     assert report["digest"] == digest
     assert report["steps"] == 180
-    # 17 values stand in the features: a table of 32, 64 codes of 5 bits and a class each.
+    # 17 values stand in the features: a table of 32, 64 codes of 5 bits and a class each; the
+    # smallest board has no room for the table.
     head = 10 + 32 if report["link"]["cached"] else 0
-    assert report["link"]["payload_bytes"] == head + 1437 * (40 + 1)
+    features = 64 if port == "qemu://disco_f100rb" else 40
+    assert report["link"]["payload_bytes"] == head + 1437 * (features + 1)
 
 
 @pytest.mark.parametrize("port", OTHER_BOARDS)

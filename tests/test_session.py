@@ -340,15 +340,64 @@ def test_ring_never_overruns_while_a_device_computes_longer_than_the_timer(
     assert link.ring_most <= 1000 + EXPIRIES_MAX * QUESTION_BYTES
 
 
-def test_timer_is_twice_the_window_at_line_speed_plus_50_ms_and_the_longest_answer() -> None:
-    link = open_link(1000)
-    assert link.session.timeout_s == pytest.approx(2 * 1000 * 10 / 115200 + 0.05)
-    link.session.begin(data_requests(STREAM[:100], 100), link.now)
+def timer_without_answers(window: int) -> float:
+    """Return the timer of docs/PROTOCOL.md before an answer was timed."""
+    return 2 * window * 10 / 115200 + 0.05
+
+
+def answer_after(link: Link, seconds: float) -> None:
+    """Let the device answer what is sent now after a time."""
     link.send()
-    link.now += 0.125
+    link.now += seconds
     link.work()
     link.deliver()
-    assert link.session.timeout_s == pytest.approx(2 * 1000 * 10 / 115200 + 0.05 + 0.125)
+
+
+def test_timer_follows_the_answer_times_as_in_rfc_6298() -> None:
+    link = Link(Session(41, 115200), ModelDevice())
+    line = timer_without_answers(270)
+    assert link.session.timeout_s == pytest.approx(line)
+    link.session.hello(99, link.now)
+    answer_after(link, 0.125)
+    # SRTT = 0.125, RTTVAR = 0.0625
+    assert link.session.timeout_s == pytest.approx(line + 0.375)
+    link.session.begin(data_requests(STREAM[:200], 200), link.now)
+    answer_after(link, 0.0625)
+    # RTTVAR = 3/4 * 0.0625 + 1/4 * 0.0625, SRTT = 7/8 * 0.125 + 1/8 * 0.0625
+    assert link.session.timeout_s == pytest.approx(line + 0.1171875 + 4 * 0.0625)
+
+
+def test_timer_forgets_a_stall() -> None:
+    link = open_link(1000)
+    link.session.begin(data_requests(STREAM[:100], 100), link.now)
+    answer_after(link, 8.0)
+    # SRTT = 8 / 8 after the answer to HELLO at once, RTTVAR = 8 / 4; both lose 1/8 an answer.
+    line = timer_without_answers(1000)
+    assert link.session.timeout_s == pytest.approx(line + 9)
+    for count in range(1, 41):
+        at = 100 * count
+        link.session.begin(data_requests(STREAM[: at + 100], 100, at), link.now)
+        answer_after(link, 0.0)
+        assert link.session.timeout_s == pytest.approx(line + 9 * (7 / 8) ** count)
+
+
+def test_timer_ignores_the_answer_to_a_request_that_was_sent_twice() -> None:
+    link = Link(Session(41, 115200), ModelDevice(), lose(0))
+    link.session.hello(99, link.now)
+    answer_after(link, 0.0)
+    link.now += 3.0
+    answer_after(link, 4.0)
+    assert link.session.done
+    link.session.begin(data_requests(STREAM[:100], 100), link.now)
+    assert link.session.timeout_s == pytest.approx(timer_without_answers(270))
+
+
+def test_timer_of_a_line_that_was_opened_again_knows_no_answers() -> None:
+    link = open_link(1000)
+    link.session.begin(data_requests(STREAM[:100], 100), link.now)
+    answer_after(link, 8.0)
+    link.session.reopen()
+    assert link.session.timeout_s == pytest.approx(timer_without_answers(270))
 
 
 def test_timer_doubles_up_to_its_limit_and_then_the_link_is_lost() -> None:

@@ -16,7 +16,7 @@ from bench.accuracy.library import CORE, address, build
 RUNNER = Path(__file__).with_name("core_runner.c")
 SOURCES = (
     "mlp_*.c", "kernels_*.c", "activation.c", "norm.c", "fixed.c", "loss.c", "functions.c",
-    "tables.c",
+    "tables.c", "order.c",
 )  # fmt: skip
 FAST = "KERNELS_HOST=32"
 DEFINITION = "KERNELS_DEFINITION"

@@ -59,7 +59,7 @@ Counts = dict[Place, Counter[str]]
 def count(core: str, net: Net) -> Counts:
     """Return for every function how many instructions of each class the step ran in it."""
     machine = MACHINES[core]
-    image = build(machine, "count.c")
+    image = build(machine, "count.c", ["-fno-lto"])
     address = read_image(image).symbols[BORDER]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "counts"

@@ -10,7 +10,7 @@ from fixgrad.protocol import Phase
 
 from bench.instructions import textbook
 from bench.instructions.nets import Net
-from bench.machines import CORE, MACHINES, MEMORY, ROOT, SOURCES, Machine, build, build_files, run
+from bench.machines import CORE, LIBRARY, MACHINES, ROOT, SOURCES, Machine, build, build_files, run
 
 SHIFT = 4
 """A tick is 2 to 3 instructions, and SysTick's 24 bits hold a step of 30 million."""
@@ -62,7 +62,7 @@ def measure_textbooks(core: str, net: Net) -> Row:
 
 def flash_bytes(core: str) -> int:
     """Return the code and constants of the whole firmware, without a board's own code."""
-    own = [ROOT / "firmware" / "main.c", SOURCES / "bare_port.c", MEMORY]
+    own = [ROOT / "firmware" / "main.c", SOURCES / "bare_port.c", *LIBRARY]
     files = [*own, *sorted(CORE.glob("*.[cS]"))]
     flags = [f"-I{ROOT / 'firmware' / 'ports' / 'stm32f1'}"]
     return read_image(build_files(MACHINES[core], "firmware", files, flags)).flash_bytes

@@ -75,16 +75,18 @@ def deliver(
         arena_bytes: memory of the device for the model and what lies behind it.
         stream: cache nothing.
     """
+    room = arena_bytes - plan(config).arena_bytes
     wire, table, bits = samples.wire(config), b"", 0
     levels = feature_levels(samples.features)
     if levels is not None:
         code_bits = (len(levels) - 1).bit_length()
         packed = _pack(samples, config, levels, code_bits)
-        if levels.nbytes + packed.size < wire.size:
+        head_bytes = len(NO_DATASET) + levels.nbytes
+        if levels.nbytes + packed.size < wire.size and head_bytes <= room:
             wire, bits = packed, code_bits
             table = levels.astype(levels.dtype.newbyteorder("<")).tobytes()
     cached = _head(schedule, len(samples), bits) + table + wire.tobytes()
-    if not stream and plan(config).arena_bytes + len(cached) <= arena_bytes:
+    if not stream and len(cached) <= room:
         return Delivery(wire, cached, cached=True)
     return Delivery(wire, _head(schedule, 0, bits) + table if bits else NO_DATASET, cached=False)
 

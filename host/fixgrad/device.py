@@ -36,7 +36,7 @@ from fixgrad.session import (
     SessionLostError,
 )
 from fixgrad.stream import CachedStream
-from fixgrad.transport import Place
+from fixgrad.transport import Place, read_waiting
 
 READ_STATE_TRIES = 10
 
@@ -697,7 +697,7 @@ class Device:
             with self._translated_errors():
                 received = port.read(1)
                 if received:
-                    received += port.read(port.in_waiting)
+                    received += read_waiting(port)
             answers = session.receive(received, clock()) if received else []
             if session.in_mid_frame:
                 self._pause(PARTIAL_FRAME_PAUSE_S)

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fixgrad.transport import read_waiting
+
 CHUNK_BYTES = 4096
 POLL_S = 0.002
 
@@ -142,9 +144,9 @@ def forward(
             sent = outward.take()
             if sent:
                 port.write(to_device(sent))
-            waiting = port.in_waiting
-            if waiting:
-                inward.put(port.read(min(waiting, CHUNK_BYTES)))
+            received = read_waiting(port)
+            if received:
+                inward.put(received)
             answer = inward.take()
             if answer:
                 client.sendall(to_host(answer))

@@ -10,6 +10,8 @@ A frame leaves the window only when the device must have taken all of it out of 
 - a report of damage shows it only with the next answer: half of the frame may still be on its way;
 - after an expiry of the timer nothing is known. A READ of no region asks; its answer shows it for
   everything sent before. Only these questions are sent where the window may be full.
+
+The timer follows the answer times as RFC 6298 does, which count only for what was sent once (Karn).
 """
 
 from __future__ import annotations
@@ -74,6 +76,29 @@ class Answer(NamedTuple):
     type: int
     pos: int
     payload: bytes
+
+
+class _AnswerTime:
+    """Smoothed time of the answers and its variation, RFC 6298 section 2: a stall is forgotten."""
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self._mean_s: float | None = None
+        self._variation_s = 0.0
+
+    @property
+    def bound_s(self) -> float:
+        """Seconds within which the next answer is expected; 0 before the first."""
+        return 0.0 if self._mean_s is None else self._mean_s + 4 * self._variation_s
+
+    def note(self, seconds: float) -> None:
+        """Take the time of an answer to a request that was sent once."""
+        seconds = min(seconds, ANSWER_TIME_MAX_S)
+        if self._mean_s is None:
+            self._mean_s, self._variation_s = seconds, seconds / 2
+            return
+        self._variation_s += (abs(self._mean_s - seconds) - self._variation_s) / 4
+        self._mean_s += (seconds - self._mean_s) / 8
 
 
 @dataclass
@@ -183,7 +208,7 @@ class Session:
         self._expiries = 0
         self._fruitless = 0
         self._timer_start = 0.0
-        self._longest_answer_s = 0.0
+        self._answer_time = _AnswerTime()
         self._is_streaming = False
         self._measured_at = 0.0
 
@@ -218,7 +243,7 @@ class Session:
     def timeout_s(self) -> float:
         """Seconds after which the timer expires."""
         line = 2 * self._window_bytes * BITS_PER_BYTE / self._bits_per_second
-        base = line + TIMER_BASE_S + self._longest_answer_s
+        base = line + TIMER_BASE_S + self._answer_time.bound_s
         return min(base * (1 << self._backoff), max(base, TIMER_MAX_S))
 
     def reopen(self) -> None:
@@ -228,6 +253,7 @@ class Session:
         self._in_flight_bytes = 0
         self._is_doubted = False
         self._ambiguous = True
+        self._answer_time = _AnswerTime()
         self.window_bytes = WINDOW_BYTES_MIN
 
     def hello(self, nonce: int, now: float) -> None:
@@ -547,8 +573,7 @@ class Session:
         return shown > 0
 
     def _note_answer_time(self, seconds: float) -> None:
-        if seconds > self._longest_answer_s:
-            self._longest_answer_s = min(seconds, ANSWER_TIME_MAX_S)
+        self._answer_time.note(seconds)
         self._backoff = 0
 
     def _count_answer(self, is_whole: bool) -> None:

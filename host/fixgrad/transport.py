@@ -15,6 +15,9 @@ READ_TIMEOUT_S = 0.02
 
 WRITE_TIMEOUT_S = 10.0
 
+WAITING_BYTES_MAX = 4096
+"""Most bytes that `read_waiting` takes: a port may never fall silent."""
+
 
 def open_port(url: str, baud: int) -> Any:
     """Open a serial port.
@@ -42,6 +45,20 @@ def open_port(url: str, baud: int) -> Any:
         raise
     except (OSError, ValueError, NotImplementedError) as error:
         raise PortError(_explain(url, error)) from error
+
+
+def read_waiting(port: Any) -> bytes:
+    """Return the bytes that wait at a port, `WAITING_BYTES_MAX` at most.
+
+    Some ports, pyserial's socket:// among them, tell by `in_waiting` only whether any wait.
+    """
+    received = b""
+    while waiting := min(port.in_waiting, WAITING_BYTES_MAX - len(received)):
+        data = port.read(waiting)
+        if not data:
+            break
+        received += data
+    return received
 
 
 class Place:

@@ -67,7 +67,8 @@ class Status:
 @functools.cache
 def library(flags: tuple[str, ...] = ("-O2",)) -> ctypes.CDLL:
     """Compile and load the device."""
-    sources = [*sorted(CORE.glob("*.c")), HERE / "device.c", HERE / "window.c"]
+    core = [path for path in sorted(CORE.glob("*.c")) if path.name != "store.c"]
+    sources = [*core, HERE / "device.c", HERE / "window.c"]
     command = [
         "cc", "-std=c11", "-Wall", "-Wextra", "-Werror", *flags, "-shared", "-fPIC",
         "-Wl,--wrap=mlp_put_sample", f"-I{HERE}", f"-I{CORE}", *map(str, sources),

@@ -1,31 +1,29 @@
-/* Division where the core has none: the library's takes seven times the flash, and no step of a
- * training run divides. */
-#include <stdint.h>
-
+/* Division where the core has none: the library's takes ten times the flash, and training divides
+ * once a sample. */
 #ifdef __ARM_ARCH_6M__
-uint64_t __aeabi_uidivmod(uint32_t numerator, uint32_t denominator);
-uint64_t __aeabi_uidiv(uint32_t numerator, uint32_t denominator);
+void __aeabi_uidivmod(void);
+void __aeabi_uidiv(void);
 
-/* Quotient in the lower word, remainder in the upper one: the registers that the run-time ABI
- * names. Range: the remainder of the bits so far is below the denominator, so its double needs 33
- * bits; `carry` is the highest. */
-__attribute__((used, externally_visible)) uint64_t __aeabi_uidivmod(uint32_t numerator,
-                                                                    uint32_t denominator)
+/* r0 / r1: quotient in r0, remainder in r1, as the run-time ABI names them. r2: remainder of the
+ * bits so far, below r1; its double needs 33 bits, of which carry is the highest. r3: bits left. */
+__attribute__((naked, used, externally_visible)) void __aeabi_uidivmod(void)
 {
-    uint32_t remainder = 0;
-    for (uint32_t bits = 32; bits > 0; bits--) {
-        const uint32_t carry = remainder >> 31;
-        remainder = remainder << 1 | numerator >> 31;
-        numerator <<= 1;
-        if (carry != 0 || remainder >= denominator) {
-            remainder -= denominator;
-            numerator++;
-        }
-    }
-    return (uint64_t)remainder << 32 | numerator;
+    __asm__(".syntax unified\n"
+            "    movs    r2, #0\n"
+            "    movs    r3, #32\n"
+            "1:  adds    r0, r0\n"
+            "    adcs    r2, r2\n"
+            "    bcs     2f\n"
+            "    cmp     r2, r1\n"
+            "    bcc     3f\n"
+            "2:  subs    r2, r1\n"
+            "    adds    r0, #1\n"
+            "3:  subs    r3, #1\n"
+            "    bne     1b\n"
+            "    mov     r1, r2\n"
+            "    bx      lr\n");
 }
 
 /* A caller of this one looks at the quotient only. */
-__attribute__((used, externally_visible, alias("__aeabi_uidivmod"))) uint64_t __aeabi_uidiv(
-    uint32_t numerator, uint32_t denominator);
+__attribute__((used, externally_visible, alias("__aeabi_uidivmod"))) void __aeabi_uidiv(void);
 #endif
