@@ -112,7 +112,7 @@ MUTANTS = (
     # State and arithmetic.
     Mutant(STATE, "        offset = 0;\n", ""),
     Mutant(STATE, "    m->size = 0;\n    m->collected = 0;\n", ""),
-    Mutant(STATE, "(uint16_t)(k % 2 ? word >> 16 : word)", "(uint16_t)word"),
+    Mutant(STATE, "*out++ = half[1];", "*out++ = half[0];"),
     Mutant(TRAIN, "    m->size = 0;\n    m->collected = 0;\n}", "    m->size = 0;\n}"),
     Mutant(STEP, "(int32_t)(r >> (32u - s)), s);\n", "(int32_t)(r >> (33u - s)), s);\n"),
     Mutant(
@@ -121,7 +121,7 @@ MUTANTS = (
         "acc[j] = bias[first + j] + dot_u8(w, x, n - 1u);",
     ),
     Mutant(STEP, "(int32_t)((r >> 8) & 255u), 8)", "(int32_t)((r >> 8) & 127u), 8)"),
-    Mutant(UPDATE, "*step % m->decay_every == m->decay_every - 1", "*step % m->decay_every == 0"),
+    Mutant(UPDATE, "*step % every == every - 1u", "*step % every == 0"),
     # The host.
     Mutant(SESSION, "if frame.session != self._identity:", "if False:"),
     Mutant(SESSION, "pending.request.end > frame.pos:", "pending.request.pos >= frame.pos:"),
