@@ -70,26 +70,19 @@ static void source(const void *context, uint32_t offset, uint8_t *bytes, size_t 
 
 uint8_t keep_save(trainer_t *t, uint32_t *generation)
 {
-    store_record_t newest;
     const sizes_t size = sizes(t);
-    if (!store_find(&newest) || newest.run_id != t->run_id || newest.next != t->next) {
-        const uint32_t bytes = HEAD_BYTES + size.state + size.model + size.dataset;
-        if (bytes > store_capacity()) {
-            return STATUS_NO_MEMORY;
-        }
-        if (!store_save(&t->store, t->run_id, t->next, bytes, source, t) ||
-            !store_find(&newest)) {
-            return STATUS_STORE_FAILED;
-        }
+    const uint32_t bytes = HEAD_BYTES + size.state + size.model + size.dataset;
+    if (bytes > store_capacity()) {
+        return STATUS_NO_MEMORY;
     }
-    *generation = newest.generation;
-    return STATUS_OK;
+    *generation = store_save(&t->store, t->run_id, t->next, bytes, source, t);
+    return *generation == 0 ? STATUS_STORE_FAILED : STATUS_OK;
 }
 
-void keep_every(trainer_t *t, uint32_t every)
+void keep_every(trainer_t *t)
 {
     uint32_t generation;
-    if (every != 0 && mlp_step_count(&t->mlp) % every == 0) {
+    if (t->save_every != 0 && mlp_step_count(&t->mlp) % t->save_every == 0) {
         (void)keep_save(t, &generation);
     }
 }

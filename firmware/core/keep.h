@@ -7,11 +7,11 @@
 
 #include "trainer.h"
 
-/* Keeps the run as it stands, unless the newest checkpoint is just that. */
+/* Keeps the run as it stands; what store_save() does. Returns a status. */
 uint8_t keep_save(trainer_t *t, uint32_t *generation);
 
-/* Keeps the run if it has done a multiple of `every` steps; 0: never. */
-void keep_every(trainer_t *t, uint32_t every);
+/* Keeps the run if it has done a multiple of `save_every` steps; 0: never. */
+void keep_every(trainer_t *t);
 
 /* Goes on with the newest checkpoint, if there is one and it fits. */
 void keep_restore(trainer_t *t);

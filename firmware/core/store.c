@@ -187,18 +187,21 @@ static uint32_t place_record(const contents_t *found, uint32_t append_at,
     return written ? offset + record_bytes(record->bytes) : 0;
 }
 
-bool store_save(store_t *s, uint32_t run_id, uint32_t next, uint32_t bytes, store_source_t source,
-                const void *context)
+uint32_t store_save(store_t *s, uint32_t run_id, uint32_t next, uint32_t bytes,
+                    store_source_t source, const void *context)
 {
-    if (bytes > store_capacity()) {
-        return false;
-    }
     const contents_t found = read_banks();
+    if (s->append_at != 0 && found.newest.run_id == run_id && found.newest.next == next) {
+        return found.newest.generation;
+    }
+    if (bytes > store_capacity()) {
+        return 0;
+    }
     const store_record_t record = {found.generation + 1u, run_id, next, bytes, NULL};
     uint32_t append_at = s->append_at;
     s->append_at = place_record(&found, append_at, &record, source, context);
     if (s->append_at == 0 && append_at != 0) {
         s->append_at = place_record(&found, 0, &record, source, context);
     }
-    return s->append_at != 0;
+    return s->append_at != 0 ? record.generation : 0;
 }

@@ -35,9 +35,10 @@ bool store_find(store_record_t *record);
 /* Largest payload that a record can hold. */
 uint32_t store_capacity(void);
 
-/* Writes a record. False where it does not fit or the
- * flash does not hold it; the newest record is then as before. `s` is zero at the start. */
-bool store_save(store_t *s, uint32_t run_id, uint32_t next, uint32_t bytes, store_source_t source,
-                const void *context);
+/* Writes a record, unless this start wrote one of just that run and position last: the seal of an
+ * older one may be torn. Returns the generation, or 0 where it does not fit or the flash does not
+ * hold it; the newest record is then as before. `s` is zero at the start. */
+uint32_t store_save(store_t *s, uint32_t run_id, uint32_t next, uint32_t bytes,
+                    store_source_t source, const void *context);
 
 #endif

@@ -283,7 +283,7 @@ static inline __attribute__((always_inline)) int apply_sample(trainer_t *t, cons
         t->next++;
 #ifdef PORT_STORE
         if (t->missing == 0) {
-            keep_every(t, t->save_every);
+            keep_every(t);
         }
 #endif
     } else if (!mlp_batch_open(&t->mlp)) {

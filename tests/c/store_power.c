@@ -215,7 +215,7 @@ static uint32_t campaign(uint32_t bytes, uint32_t saves)
     check(kept, tried, bytes);
     while (kept < saves) {
         tried = kept + 1u;
-        if (!store_save(&store, RUN_ID, tried, bytes, source, &tried)) {
+        if (store_save(&store, RUN_ID, tried, bytes, source, &tried) == 0) {
             break;
         }
         kept = tried;

@@ -42,7 +42,7 @@ def evaluate(folder: Path, port: str, baud: int, as_json: bool) -> None:
     config = prepared.config
     state = run.final(config)
     with open_device(port, baud, config) as device, status("evaluating"):
-        hold(device, config, state)
+        _hold(device, config, state)
         measured = measure_test(device, prepared, state)
         board = device.info.board
     if as_json:
@@ -86,7 +86,7 @@ def predict(
     features = form.scaling.apply(table.features, str(data))
     samples = Samples(features, np.zeros(len(features), np.int32))
     with open_device(port, baud, config) as device, status("predicting"):
-        hold(device, config, state)
+        _hold(device, config, state)
         result = device.infer(config, samples.feature_wire(config))
     exponent = state.weight_exponent[-1] + state.activation_exponent[-1]
     outputs = read_outputs(
@@ -120,8 +120,8 @@ def deploy(folder: Path, port: str, baud: int, as_json: bool) -> None:
     config = run.config()
     state = run.final(config)
     with open_device(port, baud, config) as device, status("writing the board's flash"):
-        hold(device, config, state)
-        generation = device.save(device.info.next)
+        _hold(device, config, state)
+        generation = device.save(0)
         board = device.info.board
     if as_json:
         print_json(
@@ -134,8 +134,8 @@ def deploy(folder: Path, port: str, baud: int, as_json: bool) -> None:
         )
 
 
-def hold(device: Device, config: ModelConfig, state: State) -> None:
-    """Make the device hold a state that is used, not trained.
+def _hold(device: Device, config: ModelConfig, state: State) -> None:
+    """Make the device hold a state that is used, not trained: it stays at position 0.
 
     Raises:
         DoesNotFitError: the device has too little memory.
@@ -144,7 +144,6 @@ def hold(device: Device, config: ModelConfig, state: State) -> None:
     identity = zlib.crc32(state.encode(), zlib.crc32(config.encode(), zlib.crc32(b"use"))) or 1
     if device.info.run_id != identity:
         device.load(config, state, identity, 0)
-        device.hello()
 
 
 def _rows(target: TargetForm, outputs: Outputs) -> dict[str, list[Any]]:

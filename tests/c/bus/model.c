@@ -132,7 +132,7 @@ static void source(const void *context, uint32_t offset, uint8_t *bytes, size_t 
 /* Saves, and says whether the newest checkpoint is this one, whole. */
 static bool save(store_t *store, uint32_t next)
 {
-    const bool good = store_save(store, 1, next, PAYLOAD, source, &next);
+    const bool good = store_save(store, 1, next, PAYLOAD, source, &next) != 0;
     if (!model_is_closed() && !stuck) {
         model_broken("locks the controller when it is done", 0, 0);
     }
