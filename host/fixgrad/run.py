@@ -87,7 +87,7 @@ class PreparedRun:
         schedule: the steps.
         form: names and scaling.
         ranges: how the weights of each layer are stored at the start; empty where the run was
-            read from its folder.
+            read from its folder or a state was given.
         monitor: decides at the ends of epochs; None where nothing is to be decided.
     """
 
@@ -138,7 +138,23 @@ def prepare(run: RunFile) -> PreparedRun:
         DataError: the data is missing, malformed or does not match the model.
         ModelError: the model breaks a limit of NUMERICS.
     """
-    dataset = load_dataset(run)
+    return prepare_dataset(run, load_dataset(run))
+
+
+def prepare_dataset(
+    run: RunFile, dataset: Dataset, form: DataForm | None = None, initial: State | None = None
+) -> PreparedRun:
+    """Make a run of a data set that is loaded already.
+
+    Args:
+        run: a run file, resolved or not.
+        dataset: the data; the run file's source is not read.
+        form: names and scaling to keep; None: they are fitted to the training part.
+        initial: the state before the first step, at step 0; None: as the run file says.
+
+    Raises:
+        RunFileError, DataError, ModelError: as for `prepare`.
+    """
     loss = Loss[run.model.loss.upper()]
     try:
         kind = choose_kind(dataset, loss, run.model.layers[-1])
@@ -153,10 +169,13 @@ def prepare(run: RunFile) -> PreparedRun:
     train, validation = _validation_part(run, dataset, train)
     train = _balanced(run, dataset, train)
     run = _sized(run, len(train))
-    scaling = Scaling.fit(
-        run.data.scale, train.features, common=dataset.image, name=dataset.name,
-        bits=run.data.input_bits,
-    )
+    if form is None:
+        scaling = Scaling.fit(
+            run.data.scale, train.features, common=dataset.image, name=dataset.name,
+            bits=run.data.input_bits,
+        )
+    else:
+        scaling = form.scaling
     config = build_config(run, scaling)
     if state_bytes(config) > STATE_BYTES_MAX:
         raise run.error(
@@ -165,8 +184,11 @@ def prepare(run: RunFile) -> PreparedRun:
             "smaller widths",
             ModelError,
         )
-    named = dataclasses.replace(dataset, class_names=_class_names(dataset, config))
-    target = fit_targets(named, kind, run.data.target_scale, loss, train.targets)
+    if form is None:
+        named = dataclasses.replace(dataset, class_names=_class_names(dataset, config))
+        target = fit_targets(named, kind, run.data.target_scale, loss, train.targets)
+        form = DataForm(dataset.name, target, dataset.feature_names, scaling)
+    target = form.target
 
     def samples(part: Part, clip: bool) -> Samples:
         return Samples(
@@ -180,9 +202,10 @@ def prepare(run: RunFile) -> PreparedRun:
         samples(test, clip=True),
         test.targets,
     )
-    state, layer_ranges = _initial(run, config, scaling)
-    form = DataForm(dataset.name, target, dataset.feature_names, scaling)
-    return assemble(run, config, state, parts, form, layer_ranges)
+    layer_ranges: tuple[LayerRange, ...] = ()
+    if initial is None:
+        initial, layer_ranges = _initial(run, config, scaling)
+    return assemble(run, config, initial, parts, form, layer_ranges)
 
 
 def assemble(
