@@ -30,7 +30,9 @@ FLASH_CEILING = 5376
 """Bytes of the example's image."""
 
 RANDOM_NETS = 40
-TRAINING = re.compile(r"trainer|backward|mlp_update|link_|kernels_|mul_|blocks_|store_save|flash_program")
+TRAINING = re.compile(
+    r"trainer|backward|mlp_update|link_|kernels_|mul_|blocks_|store_save|flash_program"
+)
 """What functions of training, of the link and of writing the flash are called."""
 
 
