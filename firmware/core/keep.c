@@ -81,6 +81,19 @@ void keep_every(trainer_t *t)
     }
 }
 
+/* True if the regions that a record's head tells of are all of its payload. */
+static bool is_whole(const store_record_t *record)
+{
+    const uint8_t *head = record->payload;
+    if (record->bytes < KEPT_HEAD_BYTES) {
+        return false;
+    }
+    const uint32_t rest = record->bytes - KEPT_HEAD_BYTES, state = bytes_u32(head + KEPT_AT_STATE);
+    const uint32_t model = bytes_u32(head + KEPT_AT_MODEL);
+    return state <= rest && model <= rest - state &&
+           bytes_u32(head + KEPT_AT_DATASET) == rest - state - model;
+}
+
 /* Loads one region of a record; returns what follows it. */
 static const uint8_t *load(trainer_t *t, uint8_t region, const uint8_t *bytes, uint32_t count,
                            bool *good)
@@ -93,7 +106,7 @@ static const uint8_t *load(trainer_t *t, uint8_t region, const uint8_t *bytes, u
 void keep_restore(trainer_t *t)
 {
     store_record_t newest;
-    if (!store_find(&newest)) {
+    if (!store_find(&newest) || !is_whole(&newest)) {
         return;
     }
     const uint8_t *head = newest.payload, *state = head + KEPT_HEAD_BYTES;

@@ -1,5 +1,5 @@
 /* The payload of a checkpoint in the board's flash: a head with the bytes of the three regions,
- * then STATE, MODEL, and DATASET without samples. */
+ * then STATE, MODEL and DATASET. */
 #ifndef KEPT_H
 #define KEPT_H
 
