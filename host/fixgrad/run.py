@@ -58,6 +58,23 @@ class DataForm:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """The samples of a run, quantised.
+
+    Attributes:
+        train: training samples.
+        validation: samples that are held back from training; None where there are none.
+        test: test samples.
+        test_targets: targets of the test samples as the data set has them.
+    """
+
+    train: Samples
+    validation: Samples | None
+    test: Samples
+    test_targets: Targets
+
+
+@dataclass(frozen=True)
 class PreparedRun:
     """A run, ready to be trained on any device.
 
@@ -66,13 +83,11 @@ class PreparedRun:
         config: the model.
         initial: the state before the first step.
         run_id: the run's identity, not 0: CRC-32 of what decides the trained state.
-        train: training samples.
-        test: test samples.
-        test_targets: targets of the test samples as the data set has them.
+        parts: the samples.
         schedule: the steps.
         form: names and scaling.
-        ranges: how the weights of each layer are stored at the start; empty where a state was
-            given.
+        ranges: how the weights of each layer are stored at the start; empty where the run was
+            read from its folder or a state was given.
         monitor: decides at the ends of epochs; None where nothing is to be decided.
     """
 
@@ -80,13 +95,26 @@ class PreparedRun:
     config: ModelConfig
     initial: State
     run_id: int
-    train: Samples
-    test: Samples
-    test_targets: Targets
+    parts: Parts
     schedule: EpochSchedule
     form: DataForm
     ranges: tuple[LayerRange, ...]
     monitor: Monitor | None
+
+    @property
+    def train(self) -> Samples:
+        """Training samples."""
+        return self.parts.train
+
+    @property
+    def test(self) -> Samples:
+        """Test samples."""
+        return self.parts.test
+
+    @property
+    def test_targets(self) -> Targets:
+        """Targets of the test samples as the data set has them."""
+        return self.parts.test_targets
 
     @property
     def scaling(self) -> Scaling:
@@ -168,25 +196,45 @@ def prepare_dataset(
             target.encode(part.targets, loss, dataset.name, clip=clip),
         )
 
-    training = samples(train, clip=False)
-    schedule, rates = _schedule(run, len(training))
+    parts = Parts(
+        samples(train, clip=False),
+        None if validation is None else samples(validation, clip=True),
+        samples(test, clip=True),
+        test.targets,
+    )
     layer_ranges: tuple[LayerRange, ...] = ()
     if initial is None:
         initial, layer_ranges = _initial(run, config, scaling)
-    monitored = training if validation is None else samples(validation, clip=True)
-    monitor = _monitor(run, loss, rates, monitored)
+    return assemble(run, config, initial, parts, form, layer_ranges)
+
+
+def assemble(
+    run: RunFile,
+    config: ModelConfig,
+    initial: State,
+    parts: Parts,
+    form: DataForm,
+    ranges: tuple[LayerRange, ...] = (),
+) -> PreparedRun:
+    """Return the run that these make: its order, learning rates, decisions and identity.
+
+    Args:
+        run: the run file, resolved.
+        config: the model.
+        initial: the state before the first step.
+        parts: the samples.
+        form: names and scaling.
+        ranges: how the weights of each layer are stored at the start.
+
+    Raises:
+        RunFileError: settings that contradict the number of samples.
+    """
+    schedule, rates = _schedule(run, len(parts.train))
+    monitored = parts.train if parts.validation is None else parts.validation
+    monitor = _monitor(run, config.loss, rates, monitored)
+    run_id = _run_id(run, config, initial, parts.train, monitor)
     return PreparedRun(
-        run,
-        config,
-        initial,
-        _run_id(run, config, initial, training, monitor),
-        training,
-        samples(test, clip=True),
-        test.targets,
-        schedule,
-        form,
-        layer_ranges,
-        monitor,
+        run, config, initial, run_id, parts, schedule, form, ranges, monitor
     )
 
 

@@ -13,7 +13,6 @@ from fixgrad.cli.measuring import measure_test, print_details, print_measured
 from fixgrad.cli.opening import open_device
 from fixgrad.cli.options import PATH, baud_option, json_option, port_option
 from fixgrad.cli.output import note, print_json, print_line, status
-from fixgrad.cli.train import reopen
 from fixgrad.datasets.loading import load_unlabelled
 from fixgrad.digest import state_digest
 from fixgrad.metrics import Outputs
@@ -34,7 +33,7 @@ def evaluate(folder: Path, port: str, baud: int, as_json: bool) -> None:
     replace whatever the device holds.
     """
     run = RunFolder(folder)
-    prepared = reopen(run)
+    prepared = run.reopen()
     config = prepared.config
     state = run.final(config)
     with open_device(port, baud, config) as device, status("evaluating"):
