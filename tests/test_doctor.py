@@ -397,7 +397,7 @@ def test_every_code_has_its_section_and_a_test() -> None:
     assert dict(sections) == {code: kind.title for code, kind in KINDS.items()}
     assert len(sections) == len(KINDS)
     tests = Path(__file__).read_text() + Path(__file__).with_name("test_health.py").read_text()
-    tested = set(re.findall(r'"(FG\d+)"', tests))
+    tested = set(re.findall(r'"(FG\d{3})"', tests))
     assert tested == set(KINDS)
 
 
