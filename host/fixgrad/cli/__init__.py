@@ -13,6 +13,7 @@ _COMMANDS = {
     "new": "fixgrad.cli.new:new",
     "train": "fixgrad.cli.train:train",
     "validate": "fixgrad.cli.validate:validate",
+    "report": "fixgrad.cli.report:report",
     "replay": "fixgrad.cli.replay:replay",
     "diff": "fixgrad.cli.diff:diff",
     "gradcheck": "fixgrad.cli.gradcheck:gradcheck",
