@@ -31,7 +31,7 @@ def boards(as_json: bool) -> None:
             f"{board.arena_bytes:,}",
             f"{board.flash_bytes:,}",
             board.uart,
-            f"qemu://{board.name}",
+            f"qemu://{board.name}" if board.machine else "",
         )
     print_table(table)
 
