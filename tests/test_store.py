@@ -94,8 +94,6 @@ def test_worn_out_flash_keeps_the_newest_checkpoint_and_says_so(power: Path) -> 
     assert 200 < result["kept"] < 10_000
 
 
-
-
 @pytest.fixture(params=["nrf51", "stm32f1", "stm32f4"])
 def controller(request: pytest.FixtureRequest) -> Path:
     """The store over a port's driver and a strict model of its flash controller."""
