@@ -12,8 +12,7 @@
 
 #include <string.h>
 
-/* The payload of a record: bytes of the three regions, then STATE, MODEL, and DATASET without
- * samples. */
+/* The payload of a record: bytes of the three regions, then STATE, MODEL and DATASET. */
 #define HEAD_AT_STATE 0u
 #define HEAD_AT_MODEL 4u
 #define HEAD_AT_DATASET 8u
@@ -87,6 +86,19 @@ void keep_every(trainer_t *t)
     }
 }
 
+/* True if the regions that a record's head tells of are all of its payload. */
+static bool is_whole(const store_record_t *record)
+{
+    const uint8_t *head = record->payload;
+    if (record->bytes < HEAD_BYTES) {
+        return false;
+    }
+    const uint32_t rest = record->bytes - HEAD_BYTES, state = bytes_u32(head + HEAD_AT_STATE);
+    const uint32_t model = bytes_u32(head + HEAD_AT_MODEL);
+    return state <= rest && model <= rest - state &&
+           bytes_u32(head + HEAD_AT_DATASET) == rest - state - model;
+}
+
 /* Loads one region of a record; returns what follows it. */
 static const uint8_t *load(trainer_t *t, uint8_t region, const uint8_t *bytes, uint32_t count,
                            bool *good)
@@ -99,7 +111,7 @@ static const uint8_t *load(trainer_t *t, uint8_t region, const uint8_t *bytes, u
 void keep_restore(trainer_t *t)
 {
     store_record_t newest;
-    if (!store_find(&newest)) {
+    if (!store_find(&newest) || !is_whole(&newest)) {
         return;
     }
     const uint8_t *head = newest.payload, *state = head + HEAD_BYTES;
