@@ -76,6 +76,14 @@ def test_board_table_tells_the_memory_of_the_image(
     assert (image.arena_bytes, image.stack_bytes) == (board.arena_bytes, board.stack_bytes)
 
 
+def test_board_table_tells_the_flash_set_aside(
+    read_built_image: ReadImage, board_name: str
+) -> None:
+    symbols = read_built_image(board_name).symbols
+    store = symbols.get("store_end", 0) - symbols.get("store_start", 0)
+    assert store == BOARDS[board_name].store_bytes
+
+
 def test_stack_variables_and_arena_fill_the_ram(
     read_built_image: ReadImage, board_name: str
 ) -> None:
@@ -102,7 +110,11 @@ def option(project: configparser.ConfigParser, board_name: str, name: str) -> st
 
 def test_board_table_and_platformio_name_the_same_boards(root: Path) -> None:
     project = project_of(root)
-    environments = [name[4:] for name in project.sections() if name.startswith("env:")]
+    environments = [
+        section.removeprefix("env:")
+        for section in project.sections()
+        if section.startswith("env:") and not section.startswith("env:standalone_")
+    ]
     assert environments == list(BOARDS)
     assert project["platformio"]["default_envs"].split() == environments
     for name, board in BOARDS.items():

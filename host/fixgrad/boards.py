@@ -26,6 +26,7 @@ class Board:
         uart: the UART and the pins of the link.
         machine: QEMU's name of a board that runs the image; None where there is none.
         machine_uart: which of that board's UARTs, from 0, carries the link.
+        store_bytes: flash set aside for checkpoints and a deployed net, two banks; 0: none.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Board:
     uart: str
     machine: str | None
     machine_uart: int = 0
+    store_bytes: int = 0
 
 
 _TABLE = (
@@ -74,6 +76,7 @@ _TABLE = (
         ring_bytes=1536,
         uart="USART1: PA9 TX, PA10 RX",
         machine=None,
+        store_bytes=32 * 1024,
     ),
     Board(
         name="nucleo_f103rb",
@@ -90,6 +93,7 @@ _TABLE = (
         uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
         machine="netduino2",
         machine_uart=1,
+        store_bytes=32 * 1024,
     ),
     Board(
         name="olimex_p405",
@@ -105,6 +109,7 @@ _TABLE = (
         ring_bytes=4096,
         uart="USART1: PA9 TX, PA10 RX (UEXT pins 3 and 4)",
         machine="netduinoplus2",
+        store_bytes=256 * 1024,
     ),
     Board(
         name="disco_f407vg",
@@ -121,6 +126,7 @@ _TABLE = (
         uart="USART2: PA2 TX, PA3 RX",
         machine="netduinoplus2",
         machine_uart=1,
+        store_bytes=256 * 1024,
     ),
     Board(
         name="nucleo_f401re",
@@ -137,6 +143,7 @@ _TABLE = (
         uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
         machine="netduinoplus2",
         machine_uart=1,
+        store_bytes=256 * 1024,
     ),
     Board(
         name="nucleo_f411re",
@@ -153,6 +160,7 @@ _TABLE = (
         uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
         machine="netduinoplus2",
         machine_uart=1,
+        store_bytes=256 * 1024,
     ),
     Board(
         name="nucleo_f446re",
@@ -169,6 +177,7 @@ _TABLE = (
         uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
         machine="netduinoplus2",
         machine_uart=1,
+        store_bytes=256 * 1024,
     ),
     Board(
         name="blackpill_f411ce",
@@ -184,6 +193,7 @@ _TABLE = (
         ring_bytes=4096,
         uart="USART1: PA9 TX, PA10 RX",
         machine="netduinoplus2",
+        store_bytes=256 * 1024,
     ),
     Board(
         name="bbcmicrobit",
@@ -199,6 +209,7 @@ _TABLE = (
         ring_bytes=960,
         uart="UART 0: P0.24 TX, P0.25 RX (USB)",
         machine="microbit",
+        store_bytes=32 * 1024,
     ),
     Board(
         name="mps2_an385",
