@@ -34,4 +34,4 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Let links to the examples and back stay inside the site."""
     if page.file.src_uri == PAGE:
         return markdown.replace("](../docs/", "](")
-    return markdown.replace("](../examples/README.md)", f"]({PAGE})")
+    return markdown.replace("](../examples/README.md)", f"]({PAGE})").replace("](../examples/", "](")

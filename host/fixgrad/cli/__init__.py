@@ -22,6 +22,7 @@ _COMMANDS = {
     "predict": "fixgrad.cli.trained:predict",
     "deploy": "fixgrad.cli.trained:deploy",
     "plan": "fixgrad.cli.plan:plan",
+    "sweep": "fixgrad.cli.sweep:sweep",
     "boards": "fixgrad.cli.places:boards",
     "ports": "fixgrad.cli.places:ports",
     "doctor": "fixgrad.cli.doctor:doctor",
