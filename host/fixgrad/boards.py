@@ -25,6 +25,7 @@ class Board:
         payload_max, ring_bytes: largest payload and receive buffer of the link.
         uart: the UART and the pins of the link.
         machine: QEMU's name of the emulated board.
+        store_bytes: flash set aside for checkpoints and a deployed net, two banks; 0: none.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Board:
     ring_bytes: int
     uart: str
     machine: str
+    store_bytes: int = 0
 
 
 _TABLE = (
@@ -72,6 +74,7 @@ _TABLE = (
         ring_bytes=4096,
         uart="USART1: PA9 TX, PA10 RX (UEXT pins 3 and 4)",
         machine="netduinoplus2",
+        store_bytes=256 * 1024,
     ),
     Board(
         name="bbcmicrobit",
@@ -87,6 +90,7 @@ _TABLE = (
         ring_bytes=960,
         uart="UART 0: P0.24 TX, P0.25 RX (USB)",
         machine="microbit",
+        store_bytes=32 * 1024,
     ),
     Board(
         name="mps2_an385",
