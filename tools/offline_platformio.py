@@ -31,6 +31,7 @@ STAMP = "fixgrad-offline"
 PLATFORMS = {
     "ststm32": ("19.6.0", ("disco_f100rb", "olimex_p405")),
     "nordicnrf51": ("9.0.0", ("bbcmicrobit",)),
+    "nordicnrf52": ("10.11.0", ("bbcmicrobit_v2", "nrf52_dk", "nrf52840_dk")),
 }
 SCONS_VERSION = "4.11.1"
 GCC_MAJOR = 12
