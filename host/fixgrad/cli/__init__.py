@@ -23,6 +23,7 @@ _COMMANDS = {
     "deploy": "fixgrad.cli.trained:deploy",
     "export": "fixgrad.cli.export:export",
     "plan": "fixgrad.cli.plan:plan",
+    "sweep": "fixgrad.cli.sweep:sweep",
     "boards": "fixgrad.cli.places:boards",
     "ports": "fixgrad.cli.places:ports",
     "doctor": "fixgrad.cli.doctor:doctor",
