@@ -225,6 +225,7 @@ _TABLE = (
         ring_bytes=4096,
         uart="UART 0: P0.06 TX, P1.08 RX (USB)",
         machine=None,
+        store_bytes=128 * 1024,
     ),
     Board(
         name="nrf52_dk",
@@ -240,6 +241,7 @@ _TABLE = (
         ring_bytes=4096,
         uart="UART 0: P0.06 TX, P0.08 RX (J-Link USB)",
         machine=None,
+        store_bytes=128 * 1024,
     ),
     Board(
         name="nrf52840_dk",
@@ -255,6 +257,7 @@ _TABLE = (
         ring_bytes=4096,
         uart="UART 0: P0.06 TX, P0.08 RX (J-Link USB)",
         machine=None,
+        store_bytes=256 * 1024,
     ),
     Board(
         name="mps2_an385",
