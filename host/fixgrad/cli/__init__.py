@@ -11,6 +11,7 @@ from fixgrad.cli.border import Border
 
 _COMMANDS = {
     "new": "fixgrad.cli.new:new",
+    "import": "fixgrad.cli.importing:import_network",
     "train": "fixgrad.cli.train:train",
     "validate": "fixgrad.cli.validate:validate",
     "replay": "fixgrad.cli.replay:replay",
