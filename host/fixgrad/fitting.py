@@ -5,9 +5,25 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from fixgrad.device import Device
+from fixgrad.errors import DoesNotFitError
 from fixgrad.model import ModelConfig
 from fixgrad.planner import plan
 from fixgrad.protocol import LIMITS
+
+
+def check_fit(device: Device, config: ModelConfig) -> None:
+    """Refuse a model that a device has too little memory for, before anything is sent.
+
+    Raises:
+        DoesNotFitError: with the bytes needed, the bytes there, and what would fit.
+    """
+    needed, there = plan(config).arena_bytes, device.info.arena_bytes
+    if needed > there:
+        raise DoesNotFitError(
+            f"the model needs {needed:,} bytes, {device.info.board} has {there:,} bytes "
+            f"for it; {advice(config, there)}"
+        )
 
 
 def largest_batch(config: ModelConfig, arena_bytes: int, most: int) -> int:

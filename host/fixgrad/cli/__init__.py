@@ -13,6 +13,8 @@ _COMMANDS = {
     "new": "fixgrad.cli.new:new",
     "train": "fixgrad.cli.train:train",
     "validate": "fixgrad.cli.validate:validate",
+    "replay": "fixgrad.cli.replay:replay",
+    "diff": "fixgrad.cli.diff:diff",
     "gradcheck": "fixgrad.cli.gradcheck:gradcheck",
     "selftest": "fixgrad.cli.selftest:selftest",
     "bench": "fixgrad.cli.bench:bench",

@@ -7,10 +7,8 @@ from contextlib import contextmanager
 
 from fixgrad.cli.output import status
 from fixgrad.device import Device
-from fixgrad.errors import DoesNotFitError
-from fixgrad.fitting import advice
+from fixgrad.fitting import check_fit
 from fixgrad.model import ModelConfig
-from fixgrad.planner import plan
 
 
 @contextmanager
@@ -29,10 +27,5 @@ def open_device(port: str, baud: int, config: ModelConfig | None = None) -> Iter
         device = Device.open(port, baud=baud)
     with device:
         if config is not None:
-            needed, there = plan(config).arena_bytes, device.info.arena_bytes
-            if needed > there:
-                raise DoesNotFitError(
-                    f"the model needs {needed:,} bytes, {device.info.board} has {there:,} bytes "
-                    f"for it; {advice(config, there)}"
-                )
+            check_fit(device, config)
         yield device

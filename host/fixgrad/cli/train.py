@@ -113,7 +113,7 @@ def train(
         if out is not None:
             raise click.UsageError("--resume continues in its own folder; leave --out away")
         folder = RunFolder(resume)
-        prepared = reopen(folder)
+        prepared = folder.reopen()
     else:
         assert run_file is not None
         prepared = prepare(load_run(run_file))
@@ -137,22 +137,6 @@ def train(
         print_json(report)
     else:
         _print_report(report, result)
-
-
-def reopen(folder: RunFolder) -> PreparedRun:
-    """Prepare the run of a folder again.
-
-    Raises:
-        RunFileError: there is none, or its data is no longer what it was trained on.
-    """
-    run = folder.run()
-    prepared = prepare(run)
-    if prepared.run_id != folder.run_id():
-        raise RunFileError(
-            f"{folder.path} was begun with other data or another version of fixgrad: "
-            f"'{run.data.source}' no longer gives the same samples; train the run again"
-        )
-    return prepared
 
 
 def choose_folder(

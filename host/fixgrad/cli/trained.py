@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-import zlib
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from fixgrad.cli.measuring import measure_test, print_details, print_measured
 from fixgrad.cli.opening import open_device
 from fixgrad.cli.options import PATH, baud_option, json_option, port_option
 from fixgrad.cli.output import note, print_json, print_line, status
-from fixgrad.cli.train import reopen
 from fixgrad.datasets.loading import load_unlabelled
-from fixgrad.device import Device
 from fixgrad.digest import state_digest
-from fixgrad.metrics import Outputs, read_outputs
-from fixgrad.model import ModelConfig, State
+from fixgrad.metrics import Outputs
+from fixgrad.network import Network
 from fixgrad.rundir import RunFolder, write_atomic
-from fixgrad.stream import Samples
 from fixgrad.targets import LABELS, TargetForm
 
 
@@ -38,11 +33,11 @@ def evaluate(folder: Path, port: str, baud: int, as_json: bool) -> None:
     replace whatever the device holds.
     """
     run = RunFolder(folder)
-    prepared = reopen(run)
+    prepared = run.reopen()
     config = prepared.config
     state = run.final(config)
     with open_device(port, baud, config) as device, status("evaluating"):
-        _hold(device, config, state)
+        Network(config, state, prepared.form).hold(device)
         measured = measure_test(device, prepared, state)
         board = device.info.board
     if as_json:
@@ -76,22 +71,15 @@ def predict(
     column. Gives one line a row: the class and the share of probability that it gets, or one value
     an output.
     """
-    run = RunFolder(folder)
-    form, settings = run.form(), run.run().data
-    config = run.config()
-    state = run.final(config)
+    network, settings = Network.open(folder), RunFolder(folder).run().data
+    config, form = network.config, network.form
     table = load_unlabelled(
         data, config.layers[0], label=settings.label, header=settings.header
     )
-    features = form.scaling.apply(table.features, str(data))
-    samples = Samples(features, np.zeros(len(features), np.int32))
+    features = network.mantissas(table.features, str(data))
     with open_device(port, baud, config) as device, status("predicting"):
-        _hold(device, config, state)
-        result = device.infer(config, samples.feature_wire(config))
-    exponent = state.weight_exponent[-1] + state.activation_exponent[-1]
-    outputs = read_outputs(
-        form.target, config.loss, result.predictions, result.logits, exponent
-    )
+        network.hold(device)
+        outputs = network.outputs(network.infer(device, features))
     rows = _rows(form.target, outputs)
     if output is not None:
         write_atomic(output, _csv(rows).encode())
@@ -116,11 +104,10 @@ def deploy(folder: Path, port: str, baud: int, as_json: bool) -> None:
 
     `fixgrad predict` then sends no parameters.
     """
-    run = RunFolder(folder)
-    config = run.config()
-    state = run.final(config)
-    with open_device(port, baud, config) as device, status("writing the board's flash"):
-        _hold(device, config, state)
+    network = Network.open(folder)
+    state = network.state
+    with open_device(port, baud, network.config) as device, status("writing the board's flash"):
+        network.hold(device)
         generation = device.save(0)
         board = device.info.board
     if as_json:
@@ -132,18 +119,6 @@ def deploy(folder: Path, port: str, baud: int, as_json: bool) -> None:
             f"board {board} keeps digest {state_digest(state):08x}, checkpoint {generation} of "
             "its flash"
         )
-
-
-def _hold(device: Device, config: ModelConfig, state: State) -> None:
-    """Make the device hold a state that is used, not trained: it stays at position 0.
-
-    Raises:
-        DoesNotFitError: the device has too little memory.
-        LinkError: the device stopped answering.
-    """
-    identity = zlib.crc32(state.encode(), zlib.crc32(config.encode(), zlib.crc32(b"use"))) or 1
-    if device.info.run_id != identity:
-        device.load(config, state, identity, 0)
 
 
 def _rows(target: TargetForm, outputs: Outputs) -> dict[str, list[Any]]:
