@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -189,7 +188,8 @@ def _fit(rows: Iterable[tuple[Loops, int]]) -> dict[str, float]:
     table = np.array([[loops[name] for name in names] for loops, _ in pairs], float)
     table *= weights[:, None]
     scale = np.maximum(np.abs(table).max(axis=0), 1e-12)
-    found, _ = nnls(table / scale, np.array([count for _, count in pairs]) * weights, maxiter=10_000)
+    wanted = np.array([count for _, count in pairs]) * weights
+    found, _ = nnls(table / scale, wanted, maxiter=10_000)
     return {
         name: float(f"{cost:.6g}")
         for name, cost in zip(names, found / scale, strict=True)
@@ -210,7 +210,9 @@ def _errors(
     errors = []
     for parts in counted:
         step = [row for row in parts if row[0][0] != Phase.DIGEST]
-        predicted = sum(costs.passes(fitted[costs.GROUPS[part[0]]], loops) for part, loops, _ in step)
+        predicted = sum(
+            costs.passes(fitted[costs.GROUPS[phase]], loops) for (phase, _), loops, _ in step
+        )
         errors.append(predicted / sum(count for _, _, count in step) - 1)
     return errors
 

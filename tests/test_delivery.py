@@ -12,12 +12,19 @@ import pytest
 from click.testing import CliRunner
 from fixgrad import protocol
 from fixgrad.cli import cli
-from fixgrad.delivery import deliver, feature_levels, plain
+from fixgrad.delivery import (
+    cached_samples,
+    choose,
+    deliver,
+    feature_levels,
+    find_ways,
+    plain,
+)
 from fixgrad.device import NO_DATASET, Device
 from fixgrad.errors import DoesNotFitError, LinkError
 from fixgrad.model import ModelConfig
 from fixgrad.planner import plan
-from fixgrad.protocol import InputFormat, Message, Region
+from fixgrad.protocol import InputFormat, Message, Region, Status
 from fixgrad.reference import Reference
 from fixgrad.session import Request
 from fixgrad.stream import CachedStream, EpochSchedule, Samples
@@ -99,6 +106,23 @@ def test_samples_are_cached_to_the_last_byte_and_not_beyond() -> None:
     assert deliver(samples, SMALL, schedule, fits + 4 + 5).cached
     assert not deliver(samples, SMALL, schedule, fits - 1).cached
     assert not deliver(samples, SMALL, schedule, PLENTY, stream=True).cached
+
+
+@pytest.mark.parametrize("levels", [4, 129])
+def test_the_core_keeps_just_as_many_samples_as_are_planned(levels: int) -> None:
+    """levels: of the features; 129 travel as they are."""
+    schedule = schedule_of(SMALL, 400)
+    ways = find_ways(samples_of(SMALL, 400, levels), SMALL)
+    with Device.open("sim://") as device:
+        arena = device.info.arena_bytes
+        most = cached_samples(ways, SMALL, arena)
+        region = bytearray(choose(ways, SMALL, schedule, arena).region)
+        for count, keeps in [(most, True), (most + 1, False)]:
+            region[:4] = count.to_bytes(4, "little")
+            device.load(SMALL, small_state(SMALL), 1, 0)
+            request = Request(Message.LOAD, 0, bytes([Region.DATASET]) + region[: HEAD + 16])
+            (answer,) = device._exchange([request])
+            assert answer.payload[1] == (Status.OK if keeps else Status.NO_MEMORY)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from fixgrad.framing import FRAME_OVERHEAD_BYTES
+
 
 @dataclass(frozen=True)
 class Board:
@@ -40,6 +42,16 @@ class Board:
     ring_bytes: int
     uart: str
     machine: str
+
+    @property
+    def window_bytes(self) -> int:
+        """Encoded bytes that its receive buffer holds."""
+        return self.ring_bytes - 1
+
+    @property
+    def link_bytes(self) -> int:
+        """RAM of the receive buffer and of the frame that is decoded from it."""
+        return self.ring_bytes + self.payload_max + FRAME_OVERHEAD_BYTES
 
 
 _TABLE = (

@@ -58,6 +58,23 @@ def plain(samples: Samples, config: ModelConfig) -> Delivery:
     return Delivery(samples.wire(config), NO_DATASET, cached=False)
 
 
+@dataclass(frozen=True)
+class Ways:
+    """The forms in which a run's samples can travel, whatever the device.
+
+    Attributes:
+        wire: uint8 [N, sample bytes], as the model stores them.
+        packed: the same as codes of `bits` bits; None where that is not shorter.
+        table: the features that the codes stand for.
+        bits: of a code; 0 without.
+    """
+
+    wire: NDArray[np.uint8]
+    packed: NDArray[np.uint8] | None
+    table: bytes
+    bits: int
+
+
 def deliver(
     samples: Samples,
     config: ModelConfig,
@@ -75,20 +92,53 @@ def deliver(
         arena_bytes: memory of the device for the model and what lies behind it.
         stream: cache nothing.
     """
-    room = arena_bytes - plan(config).arena_bytes
-    wire, table, bits = samples.wire(config), b"", 0
+    return choose(find_ways(samples, config), config, schedule, arena_bytes, stream=stream)
+
+
+def find_ways(samples: Samples, config: ModelConfig) -> Ways:
+    """Return the forms in which samples can travel."""
+    wire = samples.wire(config)
     levels = feature_levels(samples.features)
-    if levels is not None:
-        code_bits = (len(levels) - 1).bit_length()
-        packed = _pack(samples, config, levels, code_bits)
-        head_bytes = len(NO_DATASET) + levels.nbytes
-        if levels.nbytes + packed.size < wire.size and head_bytes <= room:
-            wire, bits = packed, code_bits
-            table = levels.astype(levels.dtype.newbyteorder("<")).tobytes()
-    cached = _head(schedule, len(samples), bits) + table + wire.tobytes()
-    if not stream and len(cached) <= room:
-        return Delivery(wire, cached, cached=True)
+    if levels is None:
+        return Ways(wire, None, b"", 0)
+    bits = (len(levels) - 1).bit_length()
+    packed = _pack(samples, config, levels, bits)
+    if levels.nbytes + packed.size >= wire.size:
+        return Ways(wire, None, b"", 0)
+    return Ways(wire, packed, levels.astype(levels.dtype.newbyteorder("<")).tobytes(), bits)
+
+
+def choose(
+    ways: Ways,
+    config: ModelConfig,
+    schedule: EpochSchedule,
+    arena_bytes: int,
+    *,
+    stream: bool = False,
+) -> Delivery:
+    """Return the shortest way that a device has memory for; see `deliver`."""
+    wire, table, bits = _form(ways, config, arena_bytes)
+    if not stream and len(wire) <= cached_samples(ways, config, arena_bytes):
+        region = _head(schedule, len(wire), bits) + table + wire.tobytes()
+        return Delivery(wire, region, cached=True)
     return Delivery(wire, _head(schedule, 0, bits) + table if bits else NO_DATASET, cached=False)
+
+
+def cached_samples(ways: Ways, config: ModelConfig, arena_bytes: int) -> int:
+    """Return how many of such samples the device can keep behind the model."""
+    wire, table, _ = _form(ways, config, arena_bytes)
+    room = arena_bytes - plan(config).arena_bytes - len(NO_DATASET) - len(table)
+    return max(0, room // int(wire.shape[1]))
+
+
+def _form(
+    ways: Ways, config: ModelConfig, arena_bytes: int
+) -> tuple[NDArray[np.uint8], bytes, int]:
+    """Return samples, table and bits: packed where the device has room for the table."""
+    room = arena_bytes - plan(config).arena_bytes
+    if ways.packed is not None and len(NO_DATASET) + len(ways.table) <= room:
+        return ways.packed, ways.table, ways.bits
+    return ways.wire, b"", 0
 
 
 def feature_levels(features: NDArray[np.integer]) -> NDArray[np.integer] | None:

@@ -177,7 +177,8 @@ def _chunks(used: NDArray[np.bool_], room: int) -> list[tuple[int, int]]:
 
 def _group_used(values: NDArray[np.int64]) -> list[NDArray[np.bool_]]:
     """Return for each group of samples which columns of [b, n] have a value that is not 0."""
-    return [values[at : at + LANES].any(axis=0) for at in range(0, len(values), LANES)]
+    groups = range(0, len(values), LANES)
+    return [np.any(values[at : at + LANES] != 0, axis=0) for at in groups]
 
 
 def _dot(loops: Loops, terms: int, sums: int, *, is_first: bool) -> None:

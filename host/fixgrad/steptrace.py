@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fixgrad.bench import WARM_STEPS
 from fixgrad.model import ModelConfig, State
-from fixgrad.reference import Reference
+from fixgrad.reference import Reference, _Delta, _Forward
 from fixgrad.stream import Samples, Schedule
 
 Ints = NDArray[np.int64]
@@ -40,13 +40,15 @@ class _Recorder(Reference):
         self.deltas: list[Ints] = []
         self.layers: list[LayerTrace] = []
 
-    def _backward(self, forward, error, exponent):  # type: ignore[no-untyped-def]
+    def _backward(self, forward: _Forward, error: Ints, exponent: int) -> list[_Delta]:
         deltas = super()._backward(forward, error, exponent)
         self.deltas = [delta.mantissa for delta in deltas]
         self.layers = []
         return deltas
 
-    def _update_weights(self, layer: int, scaled: Ints, x: Ints, shift: int) -> bool:
+    def _update_weights(
+        self, layer: int, scaled: Ints, x: Ints, shift: int
+    ) -> tuple[bool, int, int]:
         self.layers.append(LayerTrace(x, self.deltas[layer], scaled, shift))
         return super()._update_weights(layer, scaled, x, shift)
 
