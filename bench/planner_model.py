@@ -95,7 +95,7 @@ class Shape:
         return Samples(features, targets.astype(np.int32))
 
 
-def _shapes() -> list[Shape]:
+def fitted_shapes() -> list[Shape]:
     """Return the nets that the costs are fitted to."""
     plain = [
         ((64, 32, 10), 16), ((64, 32, 10), 1), ((64, 32, 10), 8), ((30, 16, 2), 4),
@@ -220,7 +220,7 @@ def _errors(
 def fit(core: str) -> dict[str, dict[str, float]]:
     """Return the costs of a core's loops, by the groups of parts."""
     rows: dict[str, list[tuple[Loops, int]]] = {group: [] for group in costs.GROUPS.values()}
-    for parts in _counted(core, _shapes()):
+    for parts in _counted(core, fitted_shapes()):
         for (phase, _), loops, count in parts:
             rows[costs.GROUPS[phase]].append((loops, count))
     return {group: _fit(table) for group, table in rows.items()}
