@@ -75,6 +75,14 @@ def test_board_table_tells_the_memory_of_the_image(
     assert (image.arena_bytes, image.stack_bytes) == (board.arena_bytes, board.stack_bytes)
 
 
+def test_board_table_tells_the_flash_set_aside(
+    read_built_image: ReadImage, board_name: str
+) -> None:
+    symbols = read_built_image(board_name).symbols
+    store = symbols.get("store_end", 0) - symbols.get("store_start", 0)
+    assert store == BOARDS[board_name].store_bytes
+
+
 def test_stack_variables_and_arena_fill_the_ram(
     read_built_image: ReadImage, board_name: str
 ) -> None:
@@ -92,7 +100,7 @@ def test_board_table_and_platformio_name_the_same_boards(root: Path) -> None:
     machines = {
         section.removeprefix("env:"): project[section]["custom_qemu_machine"]
         for section in project.sections()
-        if section.startswith("env:")
+        if section.startswith("env:") and not section.startswith("env:standalone_")
     }
     assert machines == {name: board.machine for name, board in BOARDS.items()}
 
@@ -103,9 +111,7 @@ def test_board_table_tells_the_link_sizes_of_the_port(root: Path, board_name: st
     environment = project[f"env:{board_name}"]
     option = "board_build.ldscript"
     script = root / environment.get(option, project[environment["extends"]].get(option, ""))
-    sizes = dict(
-        re.findall(r"#define (\w+) (\d+)u", (script.parent / "port_config.h").read_text())
-    )
+    sizes = dict(re.findall(r"#define (\w+) (\d+)u", (script.parent / "port_config.h").read_text()))
     board = BOARDS[board_name]
     assert int(sizes["LINK_PAYLOAD_MAX"]) == board.payload_max
     assert int(sizes["PORT_RING_BYTES"]) == board.ring_bytes

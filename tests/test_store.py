@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from core_library import CORE, compile_program
+from core_library import CORE, TESTS_C, compile_program
 
 HEADER_AND_SEAL = 64
 CRC = 4
@@ -43,7 +43,7 @@ SMALL_NET = 5260
 def power() -> Path:
     """The simulated flash with the store."""
     return compile_program(
-        "store_power", [CORE.parent.parent / "tests/c/store_power.c", CORE / "store.c",
+        "store_power", [TESTS_C / "store_power.c", TESTS_C / "weak_flash.c", CORE / "store.c",
                         CORE / "crc32.c"], ("-O2", "-Wno-clobbered"),
     )  # fmt: skip
 
@@ -94,14 +94,12 @@ def test_worn_out_flash_keeps_the_newest_checkpoint_and_says_so(power: Path) -> 
     assert 200 < result["kept"] < 10_000
 
 
-
-
 @pytest.fixture(params=["nrf51", "stm32f1", "stm32f4"])
 def controller(request: pytest.FixtureRequest) -> Path:
     """The store over a port's driver and a strict model of its flash controller."""
     name = str(request.param)
     ports = CORE.parent / "ports"
-    bus = CORE.parent.parent / "tests/c/bus"
+    bus = TESTS_C / "bus"
     files = [
         bus / "model.c", bus / f"{name}.c", ports / name / "flash.c", ports / "cortexm/banks.c",
         CORE / "store.c", CORE / "crc32.c",

@@ -27,6 +27,7 @@ class Board:
         payload_max, ring_bytes: largest payload and receive buffer of the link.
         uart: the UART and the pins of the link.
         machine: QEMU's name of the emulated board.
+        store_bytes: flash set aside for checkpoints and a deployed net, two banks; 0: none.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Board:
     ring_bytes: int
     uart: str
     machine: str
+    store_bytes: int = 0
 
     @property
     def window_bytes(self) -> int:
@@ -84,6 +86,7 @@ _TABLE = (
         ring_bytes=4096,
         uart="USART1: PA9 TX, PA10 RX (UEXT pins 3 and 4)",
         machine="netduinoplus2",
+        store_bytes=256 * 1024,
     ),
     Board(
         name="bbcmicrobit",
@@ -99,6 +102,7 @@ _TABLE = (
         ring_bytes=960,
         uart="UART 0: P0.24 TX, P0.25 RX (USB)",
         machine="microbit",
+        store_bytes=32 * 1024,
     ),
     Board(
         name="mps2_an385",

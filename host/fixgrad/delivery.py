@@ -13,12 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fixgrad import protocol
-from fixgrad.device import NO_DATASET
+from fixgrad.device import NO_DATASET, STRETCHES_BYTES_MAX
 from fixgrad.model import ModelConfig
 from fixgrad.planner import plan
 from fixgrad.stream import CachedStream, EpochSchedule, Samples, SampleStream, Schedule
 
 CODE_BITS_MAX = 8
+
+_POSITION_BYTES = 4
+_STRETCH_BYTES = protocol.field_bytes(protocol.BATCH_FIELDS)
+TRAIN_TO_BYTES_MIN = _POSITION_BYTES + _STRETCH_BYTES
+"""What must be free behind cached samples: a TRAIN_TO of one stretch waits there."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,13 @@ class Delivery:
         wire: uint8 [N, sample bytes], every sample as it travels.
         region: the DATASET region.
         cached: the region holds the samples.
+        stretches_bytes: largest payload of a TRAIN_TO that has room behind cached samples.
     """
 
     wire: NDArray[np.uint8]
     region: bytes
     cached: bool
+    stretches_bytes: int = 0
 
     def identity(self, run_id: int) -> int:
         """Return what a run is called on the device: another way is another run there, not 0."""
@@ -49,7 +56,9 @@ class Delivery:
             split_steps: let every step be acknowledged alone.
         """
         if self.cached:
-            return CachedStream(schedule, split_steps=split_steps)
+            return CachedStream(
+                schedule, bytes_max=self.stretches_bytes, split_steps=split_steps
+            )
         return SampleStream(schedule, self.wire, split_steps=split_steps)
 
 
@@ -118,17 +127,25 @@ def choose(
 ) -> Delivery:
     """Return the shortest way that a device has memory for; see `deliver`."""
     wire, table, bits = _form(ways, config, arena_bytes)
-    if not stream and len(wire) <= cached_samples(ways, config, arena_bytes):
+    if not stream and len(wire) <= cacheable(ways, config, arena_bytes):
         region = _head(schedule, len(wire), bits) + table + wire.tobytes()
-        return Delivery(wire, region, cached=True)
+        free = arena_bytes - plan(config).arena_bytes - len(region) - _POSITION_BYTES
+        return Delivery(wire, region, cached=True, stretches_bytes=min(free, STRETCHES_BYTES_MAX))
     return Delivery(wire, _head(schedule, 0, bits) + table if bits else NO_DATASET, cached=False)
 
 
-def cached_samples(ways: Ways, config: ModelConfig, arena_bytes: int) -> int:
-    """Return how many of such samples the device can keep behind the model."""
+def cacheable(ways: Ways, config: ModelConfig, arena_bytes: int) -> int:
+    """Return how many samples of this kind a device can keep, whether there are so many or not.
+
+    Args:
+        ways: the forms in which they can travel.
+        config: the model.
+        arena_bytes: memory of the device for the model and what lies behind it.
+    """
     wire, table, _ = _form(ways, config, arena_bytes)
-    room = arena_bytes - plan(config).arena_bytes - len(NO_DATASET) - len(table)
-    return max(0, room // int(wire.shape[1]))
+    room = arena_bytes - plan(config).arena_bytes
+    free = room - len(NO_DATASET) - len(table) - TRAIN_TO_BYTES_MIN
+    return max(0, free // int(wire.shape[1]))
 
 
 def _form(

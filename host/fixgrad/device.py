@@ -404,7 +404,7 @@ class Device:
 
         Raises:
             StoreError: the board has no store, the run is too large for it, or it is worn out.
-            SessionLostError: the device was reset, or holds another run.
+            SessionLostError: the device was reset, or holds another run or position.
             LinkError: the device stopped answering.
         """
         request = protocol.pack(protocol.SAVE_FIELDS, every=every)
@@ -421,6 +421,9 @@ class Device:
             raise StoreError(
                 f"board {self.info.board} could not write its flash: it is worn out or protected"
             )
+        self._require_same_boot(status)
+        if status == Status.BAD_OFFSET and self.info.next != position:
+            raise SessionLostError(f"the device is at position {self.info.next}, not {position}")
         self._require_ok(status, "keeping a checkpoint")
         return int(generation)
 

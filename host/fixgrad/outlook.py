@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fixgrad import costs
 from fixgrad.boards import Board
 from fixgrad.builds import flash_bytes
-from fixgrad.delivery import Delivery, cached_samples, choose, find_ways
+from fixgrad.delivery import Delivery, cacheable, choose, find_ways
 from fixgrad.fitting import largest_batch
 from fixgrad.loops import Part
 from fixgrad.planner import Plan, plan
@@ -65,7 +65,7 @@ class Outlook:
         work: instructions; None for a core whose costs are not known.
         streamed: an epoch whose samples are sent; None where one sample fits no payload.
         cached: an epoch whose samples the board keeps; None where it cannot keep them.
-        cached_samples: samples that it can keep.
+        cacheable: samples of this kind that it can keep.
         cached_bytes: RAM of the run's samples, if it keeps them.
         baud: speed of the line.
     """
@@ -77,7 +77,7 @@ class Outlook:
     work: Work | None
     streamed: EpochTraffic | None
     cached: EpochTraffic | None
-    cached_samples: int
+    cacheable: int
     cached_bytes: int
     baud: int
 
@@ -145,7 +145,7 @@ def outlooks(prepared: PreparedRun, boards: list[Board], baud: int) -> Iterator[
             work=None if parts is None else Work(parts, schedule.steps_per_epoch),
             streamed=streamed,
             cached=cached if keeps else None,
-            cached_samples=cached_samples(ways, config, board.arena_bytes),
+            cacheable=cacheable(ways, config, board.arena_bytes),
             cached_bytes=len(ways_there[1].region) if keeps else 0,
             baud=baud,
         )

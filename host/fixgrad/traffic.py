@@ -79,7 +79,7 @@ def epoch_traffic(
     limit = payload_limit(payload_max, window_bytes)
     stops = list(_stretches(delivery, config, schedule))
     if delivery.cached:
-        frames = list(_training(schedule, stops, stretches_limit(limit)))
+        frames = list(_training(delivery, schedule, stops, stretches_limit(limit)))
     else:
         frames = list(_data(delivery, schedule, stops, limit, payload_max))
         if not frames:
@@ -127,10 +127,11 @@ def _data(
 
 
 def _training(
-    schedule: EpochSchedule, stops: list[tuple[int, int]], limit: int
+    delivery: Delivery, schedule: EpochSchedule, stops: list[tuple[int, int]], limit: int
 ) -> Iterator[int]:
     """Yield the bytes of every TRAIN_TO."""
-    stream = CachedStream(schedule)
+    stream = delivery.stream(schedule)
+    assert isinstance(stream, CachedStream)
     for at, stop in stops:
         while at < stop:
             payload, count = stream.payload(at, stop, limit)

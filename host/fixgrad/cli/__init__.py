@@ -21,6 +21,7 @@ _COMMANDS = {
     "eval": "fixgrad.cli.trained:evaluate",
     "predict": "fixgrad.cli.trained:predict",
     "deploy": "fixgrad.cli.trained:deploy",
+    "export": "fixgrad.cli.export:export",
     "plan": "fixgrad.cli.plan:plan",
     "boards": "fixgrad.cli.places:boards",
     "ports": "fixgrad.cli.places:ports",

@@ -55,6 +55,10 @@ def plan(run_file: Path, names: tuple[str, ...], baud: int, as_json: bool) -> No
         print_json({**_report(prepared, views), "weight_ranges": _ranges(prepared)})
     else:
         _print_memory(prepared.config, views)
+        print_line(
+            f"samples kept: of {len(prepared.train):,} training samples; they travel once where a "
+            "board keeps all, else once an epoch"
+        )
         _print_time(prepared, views, baud)
         _print_ranges(prepared)
     for view in views:
@@ -77,7 +81,7 @@ def _print_memory(config: ModelConfig, views: list[Outlook]) -> None:
     print_table(table)
     print_line("")
     numbers = (
-        "RAM", "stack", "link", "program", "for models", "samples kept", "left",
+        "RAM", "stack", "link", "program", "for models", "left", "cache", "samples kept",
         "largest batch", "flash", "image",
     )  # fmt: skip
     table = new_table("board", *numbers, "", right=numbers)
@@ -90,8 +94,9 @@ def _print_memory(config: ModelConfig, views: list[Outlook]) -> None:
             f"{board.link_bytes:,}",
             f"{_program_bytes(view):,}",
             f"{board.arena_bytes:,}",
-            f"{view.cached_bytes:,}",
             f"{_left_bytes(view):,}",
+            f"{view.cached_bytes:,}",
+            f"{view.cacheable:,}",
             str(view.largest_batch),
             f"{board.flash_bytes:,}",
             "not built" if view.image_bytes is None else f"{view.image_bytes:,}",
@@ -107,8 +112,8 @@ def _program_bytes(view: Outlook) -> int:
 
 
 def _left_bytes(view: Outlook) -> int:
-    """Return the RAM that the run leaves free; what is missing as a negative number."""
-    return view.board.arena_bytes - view.layout.arena_bytes - view.cached_bytes
+    """Return the RAM that the model leaves to samples; what is missing as a negative number."""
+    return view.board.arena_bytes - view.layout.arena_bytes
 
 
 def _print_time(prepared: PreparedRun, views: list[Outlook], baud: int) -> None:
@@ -121,14 +126,13 @@ def _print_time(prepared: PreparedRun, views: list[Outlook], baud: int) -> None:
             table.add_row(view.board.name, view.board.core, *_step_cells(view, view.work))
     print_table(table)
     print_line("")
-    numbers = ("sent", "takes", "samples that fit", "sent once", "then an epoch takes")
+    numbers = ("bytes sent", "takes", "kept: sent once", "then an epoch takes")
     title = f"{samples:,} samples an epoch at {baud:,} baud"
     table = new_table(title, *numbers, "limited by", right=numbers)
     for view in views:
         table.add_row(
             view.board.name,
             *_sent_cells(view.streamed, baud),
-            f"{view.cached_samples:,}",
             *_kept_cells(view.cached, baud),
             view.binds,
         )
@@ -233,7 +237,7 @@ def _report_board(view: Outlook) -> dict[str, object]:
         "instructions": None if view.work is None else _report_work(view, view.work),
         "streamed": None if view.streamed is None else _report_way(view, view.streamed),
         "cached": None if view.cached is None else _report_way(view, view.cached),
-        "cached_samples": view.cached_samples,
+        "cacheable_samples": view.cacheable,
         "limited_by": view.binds,
     }
 
