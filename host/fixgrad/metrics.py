@@ -34,11 +34,11 @@ class Outputs:
 def read_outputs(
     form: TargetForm,
     loss: Loss,
-    predictions: NDArray[np.int32],
-    logits: NDArray[np.int32],
+    predictions: NDArray[np.integer] | Reals,
+    logits: NDArray[np.integer] | Reals,
     exponent: int,
 ) -> Outputs:
-    """Interpret a device's outputs.
+    """Interpret a device's outputs, or those of a floating-point network in the same units.
 
     Args:
         form: what is predicted.

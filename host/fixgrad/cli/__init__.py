@@ -11,6 +11,7 @@ from fixgrad.cli.border import Border
 
 _COMMANDS = {
     "new": "fixgrad.cli.new:new",
+    "import": "fixgrad.cli.importing:import_network",
     "train": "fixgrad.cli.train:train",
     "validate": "fixgrad.cli.validate:validate",
     "replay": "fixgrad.cli.replay:replay",
@@ -23,6 +24,7 @@ _COMMANDS = {
     "deploy": "fixgrad.cli.trained:deploy",
     "export": "fixgrad.cli.export:export",
     "plan": "fixgrad.cli.plan:plan",
+    "sweep": "fixgrad.cli.sweep:sweep",
     "boards": "fixgrad.cli.places:boards",
     "ports": "fixgrad.cli.places:ports",
     "doctor": "fixgrad.cli.doctor:doctor",
