@@ -1,11 +1,12 @@
 """What a pass of each loop costs on each core: `fixgrad plan` predicts instructions with it.
 
-    python -m bench.planner_model               # check the checked-in costs on shapes held out
+    python -m bench.planner_model               # check the checked-in costs on nets held out
     python -m bench.planner_model --update      # fit them anew, check them in
 
 Counts the parts of a step of many small nets in QEMU (bench.instructions), counts the passes of
-their loops (fixgrad.loops) and finds the costs that explain the counts best, none below 0. It ends
-with an error where a held-out step is off by more than 3 %.
+their loops (fixgrad.loops) and finds the costs that explain the counts best, none below 0. --update
+writes host/fixgrad/costs.json and the table of docs/PLAN.md. It ends with an error where a held-out
+step is off by more than 3 %.
 """
 
 from __future__ import annotations
@@ -13,182 +14,98 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 from fixgrad import costs
-from fixgrad.bench import WARM_STEPS
 from fixgrad.loops import Loops, Part, step_loops
-from fixgrad.model import ModelConfig
-from fixgrad.protocol import Activation, InputFormat, Loss, Phase
-from fixgrad.quantize import initial_state, initial_weights, learning_rate_pair
+from fixgrad.protocol import Phase
 from fixgrad.steptrace import trace_step
-from fixgrad.stream import ListedSchedule, Samples
 from scipy.optimize import nnls
 
 from bench.instructions import results
-from bench.machines import CORE, MACHINES, Step, build, encode_job, run
+from bench.machines import CORE, MACHINES, ROOT, Step, build, encode_job, run
+from bench.planner_shapes import Shape, fitted_shapes, held_out_shapes
 
 SHIFT = 4
-LEARNING_RATE = 0.125
 ERROR_MAX = 0.03
-_FEATURES = {
-    InputFormat.U8: (0, 255, np.uint8), InputFormat.I8: (-127, 127, np.int8),
-    InputFormat.I16: (-2047, 2047, np.int16),
-}  # fmt: skip
+DOCUMENT = ROOT / "docs" / "PLAN.md"
+BEGIN, END = "<!-- bench.planner_model: begin -->", "<!-- bench.planner_model: end -->"
+
+Counted = list[tuple[Part, Loops, int]]
+"""The parts of a step: passes of their loops, instructions."""
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A net whose step is counted.
-
-    Attributes:
-        layers, batch: widths and samples.
-        activation, loss, element: of all hidden layers; of the outputs; of the features.
-        bits: of an activation; more than 8 take two bytes.
-        momentum: in 256ths.
-        dark: share of the features that are 0 in nearly all samples, as at the borders of images.
-        rate: learning rate; a large one brings kernels to clamp their steps.
-        seed: of weights and samples.
-    """
-
-    layers: tuple[int, ...]
-    batch: int
-    activation: Activation = Activation.RELU
-    loss: Loss = Loss.SOFTMAX_CROSS_ENTROPY
-    element: InputFormat = InputFormat.U8
-    bits: int = 8
-    momentum: int = 0
-    dark: float = 0.3
-    rate: float = LEARNING_RATE
-    seed: int = 1
-
-    def config(self) -> ModelConfig:
-        """Return the model."""
-        hidden = len(self.layers) - 2
-        return ModelConfig(
-            layers=self.layers, activations=(self.activation,) * hidden, loss=self.loss,
-            batch=self.batch, input_format=self.element, input_max=_FEATURES[self.element][1],
-            activation_bits=(self.bits,) * hidden, weight_bits=(14,) * (hidden + 1),
-            delta_bits=(15,) * (hidden + 1), update_bits=15, momentum=self.momentum,
-            adaptive=True,
-        ).with_budgets()  # fmt: skip
-
-    def samples(self) -> Samples:
-        """Return samples of blurred random classes, dark at some places."""
-        rng = np.random.default_rng(self.seed)
-        low, high, dtype = _FEATURES[self.element]
-        count = (WARM_STEPS + 1) * self.batch
-        shape = (self.layers[-1], self.layers[0])
-        lit = rng.random(shape) >= self.dark
-        centres = np.where(lit, rng.integers(low, high + 1, shape), 0)
-        classes = rng.integers(0, self.layers[-1], count)
-        noise = rng.integers(low, high + 1, (count, self.layers[0]))
-        noise[rng.random(noise.shape) < 0.9] = 0
-        features = np.where(noise != 0, noise, centres[classes]).astype(dtype)
-        if self.loss == Loss.SOFTMAX_CROSS_ENTROPY:
-            return Samples(features, classes.astype(np.int32))
-        one = 65536 if self.loss == Loss.SQUARED_ERROR else 32768
-        targets = one * (classes[:, None] == np.arange(self.layers[-1]))
-        return Samples(features, targets.astype(np.int32))
+def main() -> int:
+    """Fit and check in if asked to, and tell the errors on the nets held out."""
+    update = _options().update
+    cores = {} if update else costs.load()["cores"]
+    rows = []
+    for core, machine in MACHINES.items():
+        fitted: list[float] = []
+        if update:
+            counted = count(core, fitted_shapes())
+            cores[machine.cpu] = fit(counted)
+            fitted = errors(cores[machine.cpu], counted)
+        held_out = errors(cores[machine.cpu], count(core, held_out_shapes()))
+        rows.append((machine.cpu, fitted, held_out))
+        print(f"{core}: held-out steps off by {' '.join(f'{100 * e:+.2f}' for e in held_out)} %")
+    if update:
+        costs.save({"compiler": results.compiler(), "sources": sources()}, cores)
+        DOCUMENT.write_text(document(rows), "utf-8")
+    elif costs.load()["sources"] != sources():
+        print("the firmware's sources are not those that the costs were fitted to")
+    if max(abs(error) for _, _, held_out in rows for error in held_out) > ERROR_MAX:
+        print("predictions left 3 %: run python -m bench.planner_model --update", file=sys.stderr)
+        return 1
+    return 0
 
 
-def fitted_shapes() -> list[Shape]:
-    """Return the nets that the costs are fitted to."""
-    plain = [
-        ((64, 32, 10), 16), ((64, 32, 10), 1), ((64, 32, 10), 8), ((30, 16, 2), 4),
-        ((13, 10, 3), 8), ((4, 8, 3), 8), ((7, 9, 5), 5), ((33, 21, 11), 3), ((100, 30, 10), 32),
-        ((196, 32, 10), 8), ((784, 20, 10), 8), ((784, 64, 10), 16), ((400, 50, 25, 10), 12),
-        ((32, 24, 24, 10), 16), ((24, 48, 12, 4), 20), ((17, 40, 40, 26), 2), ((64, 10), 16),
-        ((50, 27, 15, 7), 7), ((128, 128, 10), 4), ((90, 66, 40), 24), ((5, 4, 4, 3), 2),
-        ((65, 33, 9), 6), ((256, 16, 10), 64), ((34, 60, 6), 13),
-    ]  # fmt: skip
-    shapes = [Shape(layers, batch, seed=index) for index, (layers, batch) in enumerate(plain)]
-    shapes += [
-        Shape((64, 32, 10), 16, dark=0.8), Shape((196, 40, 10), 16, dark=0.6),
-        Shape((64, 32, 10), 16, dark=0.0), Shape((48, 32, 10), 12, rate=4.0),
-        Shape((49, 31, 9), 7, rate=4.0), Shape((784, 100, 50, 10), 16, dark=0.5),
-    ]  # fmt: skip
-    for activation in (Activation.LEAKY, Activation.SIGMOID, Activation.TANH, Activation.SIGN):
-        shapes += [
-            Shape((40, 24, 12, 5), 8, activation), Shape((21, 36, 7), 13, activation),
-            Shape((12, 9, 9, 4), 3, activation),
-        ]  # fmt: skip
-    for activation in (Activation.RELU, Activation.SIGMOID):
-        shapes += [
-            Shape((40, 24, 12, 5), 8, activation, bits=12),
-            Shape((18, 31, 6), 5, activation, bits=12),
-        ]  # fmt: skip
-    for element in (InputFormat.I8, InputFormat.I16):
-        shapes += [
-            Shape((40, 24, 5), 8, element=element), Shape((13, 10, 3), 16, element=element),
-            Shape((201, 15, 7), 5, element=element), Shape((30, 8, 2), 1, element=element),
-        ]  # fmt: skip
-    for loss in Loss:
-        if loss != Loss.SOFTMAX_CROSS_ENTROPY:
-            shapes += [
-                Shape((20, 12, 1), 8, loss=loss), Shape((20, 12, 5), 4, loss=loss),
-                Shape((33, 18, 12), 7, loss=loss),
-            ]  # fmt: skip
-    shapes += [
-        Shape(layers, batch, momentum=230)
-        for layers, batch in [
-            ((64, 32, 10), 16), ((21, 13, 5), 3), ((40, 24, 12, 5), 8), ((10, 30, 4), 1),
-            ((50, 20, 7), 24),
-        ]  # fmt: skip
-    ]
-    return shapes
+def count(core: str, shapes: list[Shape]) -> list[Counted]:
+    """Return passes and instructions of every part of the nets' steps on a core."""
+    build(MACHINES[core], "count.c", ["-DPROFILE"])
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda shape: _count(core, shape), shapes))
 
 
-def _held_out() -> list[Shape]:
-    """Return nets that are not fitted to, to tell the error."""
-    return [
-        Shape((64, 48, 10), 12, seed=101), Shape((784, 40, 10), 8, dark=0.7, seed=102),
-        Shape((30, 20, 10, 2), 16, seed=103), Shape((63, 17, 5), 9, seed=104),
-        Shape((36, 36, 36, 36, 8), 8, seed=105), Shape((144, 25, 10), 2, dark=0.5, seed=106),
-        Shape((16, 24, 6), 32, dark=0.1, seed=107), Shape((8, 16, 4), 1, seed=108),
-        Shape((13, 16, 3), 8, element=InputFormat.I16, dark=0.0, seed=109),
-        Shape((30, 16, 1), 8, loss=Loss.SIGMOID_BINARY_CROSS_ENTROPY, seed=110),
-        Shape((45, 20, 6), 10, Activation.TANH, seed=111),
-        Shape((64, 24, 10), 8, momentum=230, seed=112),
-    ]  # fmt: skip
-
-
-def _count(core: str, shape: Shape) -> list[tuple[Part, Loops, int]]:
-    """Return every part of a shape's step: passes of its loops, and its instructions."""
-    config, samples = shape.config(), shape.samples()
-    initial = initial_state(
-        config, initial_weights(shape.layers, shape.seed), shape.seed,
-        -8 if shape.element == InputFormat.U8 else -10,
-    )  # fmt: skip
-    rate = learning_rate_pair(shape.rate, shape.batch)
-    schedule = ListedSchedule([shape.batch] * (WARM_STEPS + 1), [rate] * (WARM_STEPS + 1))
-    rows = [schedule.step_indices(step) for step in range(schedule.steps)]
-    steps = [Step(samples.features[row], samples.targets[row], *rate) for row in rows]
-    machine = MACHINES[core]
+def _count(core: str, shape: Shape) -> Counted:
+    config, samples, initial = shape.config(), shape.samples(), shape.initial()
+    schedule, machine = shape.schedule(), MACHINES[core]
+    steps = []
+    for step in range(schedule.steps):
+        row = schedule.step_indices(step)
+        rate = schedule.learning_rate(step)
+        steps.append(Step(samples.features[row], samples.targets[row], *rate))
     image = build(machine, "count.c", ["-DPROFILE"])
     lines = run(machine, image, [encode_job(config, initial, steps)], SHIFT)
-    family = costs.FAMILIES[machine.cpu]
-    loops = step_loops(family, config, trace_step(config, initial, samples, schedule))
     counted = {
         (Phase(int(phase)), int(layer)): round(int(ticks) * machine.tick_ns / 2**SHIFT)
         for phase, layer, ticks in lines
     }
+    trace = trace_step(config, initial, samples, schedule)
+    loops = step_loops(costs.FAMILIES[machine.cpu], config, trace)
     assert counted.keys() == loops.keys()
-    return [(part, loops[part], counted[part]) for part in counted]
+    return [(part, loops[part], instructions) for part, instructions in counted.items()]
 
 
-def _fit(rows: Iterable[tuple[Loops, int]]) -> dict[str, float]:
-    """Return the costs of loops that explain counts best, in relative error."""
-    pairs = list(rows)
-    names = sorted({name for loops, _ in pairs for name in loops})
-    weights = np.array([1 / (count + 100) for _, count in pairs])
-    table = np.array([[loops[name] for name in names] for loops, _ in pairs], float)
+def fit(counted: Iterable[Counted]) -> costs.Costs:
+    """Return the costs of a core's loops, by the groups of parts."""
+    rows: dict[str, list[tuple[Loops, int]]] = {group: [] for group in costs.GROUPS.values()}
+    for parts in counted:
+        for (phase, _), loops, instructions in parts:
+            rows[costs.GROUPS[phase]].append((loops, instructions))
+    return {group: _fit(table) for group, table in rows.items()}
+
+
+def _fit(rows: list[tuple[Loops, int]]) -> dict[str, float]:
+    """Return the costs of loops that explain counts with the least squares of relative errors."""
+    names = sorted({name for loops, _ in rows for name in loops})
+    weights = np.array([1 / (instructions + 100) for _, instructions in rows])
+    table = np.array([[loops[name] for name in names] for loops, _ in rows], float)
     table *= weights[:, None]
     scale = np.maximum(np.abs(table).max(axis=0), 1e-12)
-    wanted = np.array([count for _, count in pairs]) * weights
+    wanted = np.array([instructions for _, instructions in rows]) * weights
     found, _ = nnls(table / scale, wanted, maxiter=10_000)
     return {
         name: float(f"{cost:.6g}")
@@ -197,64 +114,50 @@ def _fit(rows: Iterable[tuple[Loops, int]]) -> dict[str, float]:
     }
 
 
-def _counted(core: str, shapes: list[Shape]) -> Iterator[list[tuple[Part, Loops, int]]]:
-    build(MACHINES[core], "count.c", ["-DPROFILE"])
-    with ThreadPoolExecutor(2) as pool:
-        yield from pool.map(lambda shape: _count(core, shape), shapes)
-
-
-def _errors(
-    fitted: dict[str, dict[str, float]], counted: list[list[tuple[Part, Loops, int]]]
-) -> list[float]:
-    """Return the relative error of each step."""
-    errors = []
+def errors(fitted: costs.Costs, counted: Iterable[Counted]) -> list[float]:
+    """Return the relative error of each step; the digest is not in it."""
+    found = []
     for parts in counted:
-        step = [row for row in parts if row[0][0] != Phase.DIGEST]
+        step = [part for part in parts if part[0][0] != Phase.DIGEST]
         predicted = sum(
             costs.passes(fitted[costs.GROUPS[phase]], loops) for (phase, _), loops, _ in step
         )
-        errors.append(predicted / sum(count for _, _, count in step) - 1)
-    return errors
-
-
-def fit(core: str) -> dict[str, dict[str, float]]:
-    """Return the costs of a core's loops, by the groups of parts."""
-    rows: dict[str, list[tuple[Loops, int]]] = {group: [] for group in costs.GROUPS.values()}
-    for parts in _counted(core, fitted_shapes()):
-        for (phase, _), loops, count in parts:
-            rows[costs.GROUPS[phase]].append((loops, count))
-    return {group: _fit(table) for group, table in rows.items()}
+        found.append(predicted / sum(instructions for _, _, instructions in step) - 1)
+    return found
 
 
 def sources() -> str:
-    """Return a hash of what is counted."""
+    """Return a hash of the firmware that is counted."""
     digest = hashlib.sha256()
     for path in sorted(CORE.glob("*.[ch]")):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def main() -> int:
-    """Fit, check in, and tell the error on the shapes held out."""
-    options = _options()
-    table = {} if options.update else costs.load()["cores"]
-    if options.update:
-        for core in MACHINES:
-            table[MACHINES[core].cpu] = fit(core)
-        head = {"compiler": results.compiler(), "sources": sources()}
-        costs.save(head, table)
-    worst = 0.0
-    for core in MACHINES:
-        shapes = _held_out()
-        errors = _errors(table[MACHINES[core].cpu], list(_counted(core, shapes)))
-        worst = max(worst, *map(abs, errors))
-        cells = " ".join(f"{100 * error:+.2f}" for error in errors)
-        print(f"{core}: held-out steps off by {cells} %")
-    if worst > ERROR_MAX:
-        print(
-            "predictions left 3 %: run python -m bench.planner_model --update", file=sys.stderr
-        )
-    return int(worst > ERROR_MAX)
+def document(rows: Iterable[tuple[str, list[float], list[float]]]) -> str:
+    """Return docs/PLAN.md with the errors of each core between its markers.
+
+    Raises:
+        ValueError: it has no markers.
+    """
+    head, begin, rest = DOCUMENT.read_text("utf-8").partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{DOCUMENT} has no lines {BEGIN} and {END}")
+    lines = [
+        f"| core | {len(fitted_shapes())} fitted nets: largest error | mean "
+        f"| {len(held_out_shapes())} nets held out: largest error | mean |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for core, fitted, held_out in rows:
+        cells = [
+            f"{100 * value:.2f} %"
+            for found in (np.abs(fitted), np.abs(held_out))
+            for value in (found.max(), found.mean())
+        ]
+        lines.append(f"| {' | '.join([core, *cells])} |")
+    table = "\n".join(lines)
+    return f"{head}{begin}\n{table}\n{end}{tail}"
 
 
 def _options() -> argparse.Namespace:

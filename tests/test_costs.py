@@ -15,7 +15,7 @@ from fixgrad.runfile import parse_run
 from fixgrad.steptrace import trace_step
 from fixgrad.stream import SampleStream
 
-from bench import planner_model
+from bench.planner_shapes import fitted_shapes
 
 ERROR_MAX = 0.03
 NETS = [
@@ -27,7 +27,7 @@ NETS = [
 @pytest.fixture(scope="module")
 def runs() -> list[PreparedRun]:
     """Return runs of which none was fitted to; all fit 8 KB."""
-    fitted = {shape.layers for shape in planner_model.fitted_shapes()}
+    fitted = {shape.layers for shape in fitted_shapes()}
     assert not fitted & {tuple(layers) for _, layers, _ in NETS}
     text = '[data]\nsource = "{}"\n[model]\nlayers = {}\n[training]\nbatch_size = {}\n'
     return [prepare(parse_run(text.format(*net), Path("run.toml"))) for net in NETS]

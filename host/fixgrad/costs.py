@@ -17,8 +17,8 @@ from fixgrad.protocol import Phase
 from fixgrad.steptrace import LayerTrace
 
 FAMILIES = {
-    "cortex-m0": "mul", "cortex-m3": "mla", "cortex-m4": "dsp", "cortex-m7": "dsp",
-    "cortex-m33": "dsp", "cortex-m55": "mve",
+    "cortex-m0": "mul", "cortex-m0plus": "mul", "cortex-m3": "mla", "cortex-m4": "dsp",
+    "cortex-m7": "dsp", "cortex-m33": "dsp", "cortex-m55": "mve",
 }  # fmt: skip
 """Kernels of a core: kernels_*.c of the firmware."""
 
@@ -27,6 +27,9 @@ GROUPS = {
     Phase.BACKWARD: "backward", Phase.UPDATE: "update", Phase.END: "end", Phase.DIGEST: "digest",
 }  # fmt: skip
 """Parts whose loops are the same code have their costs together."""
+
+_SAME = {"cortex-m0plus": "cortex-m0"}
+"""Cores whose instructions are those of another one that was counted."""
 
 Costs = dict[str, dict[str, float]]
 """Instructions a pass, by group and loop."""
@@ -49,7 +52,7 @@ def predict(
     """
     if core not in FAMILIES:
         return None
-    table = load()["cores"][core]
+    table = load()["cores"][_SAME.get(core, core)]
     loops = step_loops(FAMILIES[core], config, trace)
     return {part: passes(table[GROUPS[part[0]]], counts) for part, counts in loops.items()}
 
