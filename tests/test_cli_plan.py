@@ -63,6 +63,10 @@ def test_plan_in_json_adds_up(digits: Path) -> None:
         parts = board["stack_bytes"] + board["program_bytes"] + board["model_bytes"]
         assert parts == board["ram_bytes"]
         assert board["fits"] == (board["left_bytes"] >= 0)
+        # A sample is 64 codes of 5 bits and its class; 17 levels take a table of 32, then the head
+        # of the data set and a TRAIN_TO of one stretch.
+        room = board["left_bytes"] - 10 - 32 - 9
+        assert board["cacheable_samples"] == max(0, room // (64 * 5 // 8 + 1))
 
 
 def test_plan_tells_the_flash_of_images_that_were_built(

@@ -244,6 +244,16 @@ def test_next_run_is_not_kept_unless_it_asks() -> None:
     assert line.device.saves == kept
 
 
+def test_board_that_was_reset_is_told_again_to_keep_the_run() -> None:
+    run = three_batches()
+    line = quiet_line()
+    line.reset_after = three_batch_session(None).taken * 2 // 3
+    Host(line, run, random.Random(2), Totals(), save_every=1).train_to_the_end()
+    assert line.resets == 1
+    # The start before the reset, the first position after it, and every step from there.
+    assert line.device.saves >= 2 + run.schedule.steps - 1
+
+
 def test_power_that_fails_at_any_operation_of_the_first_save_leaves_a_run_that_ends() -> None:
     """Beginning, middle and end of erasing and programming; what is kept is compared at starts."""
     run = three_batches()

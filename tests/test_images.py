@@ -111,9 +111,7 @@ def test_board_table_tells_the_link_sizes_of_the_port(root: Path, board_name: st
     environment = project[f"env:{board_name}"]
     option = "board_build.ldscript"
     script = root / environment.get(option, project[environment["extends"]].get(option, ""))
-    sizes = dict(
-        re.findall(r"#define (\w+) (\d+)u", (script.parent / "port_config.h").read_text())
-    )
+    sizes = dict(re.findall(r"#define (\w+) (\d+)u", (script.parent / "port_config.h").read_text()))
     board = BOARDS[board_name]
     assert int(sizes["LINK_PAYLOAD_MAX"]) == board.payload_max
     assert int(sizes["PORT_RING_BYTES"]) == board.ring_bytes

@@ -124,9 +124,18 @@ def with_valid_crcs(record: bytearray, payload_bytes: int) -> bytes:
     return bytes(record)
 
 
-@pytest.mark.parametrize("wrong", [(0, 1 << 31), (0, 2), (4, 1), (8, 1), (8, 0xFFFFFFFF)])
+STATE_AT, MODEL_AT, DATASET_AT = 0, 4, 8
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {STATE_AT: 2}, {MODEL_AT: 1}, {DATASET_AT: 1}, {DATASET_AT: -1},
+        {STATE_AT: 1 << 31, DATASET_AT: 1 << 31}, {MODEL_AT: 1 << 31, DATASET_AT: 1 << 31},
+    ],
+)  # fmt: skip
 def test_a_checkpoint_whose_regions_are_not_its_length_is_not_a_run(
-    url: str, tmp_path: Path, wrong: tuple[int, int]
+    url: str, tmp_path: Path, wrong: dict[int, int]
 ) -> None:
     with Device.open(url) as device:
         loaded(device)
@@ -135,9 +144,10 @@ def test_a_checkpoint_whose_regions_are_not_its_length_is_not_a_run(
     record = bytearray(flash.read_bytes()[:2048])
     payload_bytes = int.from_bytes(record[16:20], "little")
     assert with_valid_crcs(bytearray(record), payload_bytes) == record
-    at = 32 + wrong[0]
-    size = (int.from_bytes(record[at : at + 4], "little") + wrong[1]) & 0xFFFFFFFF
-    record[at : at + 4] = size.to_bytes(4, "little")
+    for at, more in wrong.items():
+        field = slice(32 + at, 36 + at)
+        size = (int.from_bytes(record[field], "little") + more) & 0xFFFFFFFF
+        record[field] = size.to_bytes(4, "little")
     with flash.open("r+b") as file:
         file.write(with_valid_crcs(record, payload_bytes))
     with Device.open(url) as device:

@@ -13,12 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fixgrad import protocol
-from fixgrad.device import NO_DATASET
+from fixgrad.device import NO_DATASET, STRETCHES_BYTES_MAX
 from fixgrad.model import ModelConfig
 from fixgrad.planner import plan
 from fixgrad.stream import CachedStream, EpochSchedule, Samples, SampleStream, Schedule
 
 CODE_BITS_MAX = 8
+
+_POSITION_BYTES = 4
+_STRETCH_BYTES = protocol.field_bytes(protocol.BATCH_FIELDS)
+TRAIN_TO_BYTES_MIN = _POSITION_BYTES + _STRETCH_BYTES
+"""What must be free behind cached samples: a TRAIN_TO of one stretch waits there."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,13 @@ class Delivery:
         wire: uint8 [N, sample bytes], every sample as it travels.
         region: the DATASET region.
         cached: the region holds the samples.
+        stretches_bytes: largest payload of a TRAIN_TO that has room behind cached samples.
     """
 
     wire: NDArray[np.uint8]
     region: bytes
     cached: bool
+    stretches_bytes: int = 0
 
     def identity(self, run_id: int) -> int:
         """Return what a run is called on the device: another way is another run there, not 0."""
@@ -49,7 +56,9 @@ class Delivery:
             split_steps: let every step be acknowledged alone.
         """
         if self.cached:
-            return CachedStream(schedule, split_steps=split_steps)
+            return CachedStream(
+                schedule, bytes_max=self.stretches_bytes, split_steps=split_steps
+            )
         return SampleStream(schedule, self.wire, split_steps=split_steps)
 
 
@@ -76,19 +85,48 @@ def deliver(
         stream: cache nothing.
     """
     room = arena_bytes - plan(config).arena_bytes
-    wire, table, bits = samples.wire(config), b"", 0
-    levels = feature_levels(samples.features)
-    if levels is not None:
-        code_bits = (len(levels) - 1).bit_length()
-        packed = _pack(samples, config, levels, code_bits)
-        head_bytes = len(NO_DATASET) + levels.nbytes
-        if levels.nbytes + packed.size < wire.size and head_bytes <= room:
-            wire, bits = packed, code_bits
-            table = levels.astype(levels.dtype.newbyteorder("<")).tobytes()
+    wire, table, bits = _wire(samples, config, room)
     cached = _head(schedule, len(samples), bits) + table + wire.tobytes()
-    if not stream and len(cached) <= room:
-        return Delivery(wire, cached, cached=True)
+    if not stream and len(samples) <= _cacheable(wire, table, room):
+        free = room - len(cached) - _POSITION_BYTES
+        return Delivery(wire, cached, cached=True, stretches_bytes=min(free, STRETCHES_BYTES_MAX))
     return Delivery(wire, _head(schedule, 0, bits) + table if bits else NO_DATASET, cached=False)
+
+
+def cacheable(samples: Samples, config: ModelConfig, arena_bytes: int) -> int:
+    """Return how many samples of this kind a device can keep, whether there are so many or not.
+
+    Args:
+        samples: training samples.
+        config: the model.
+        arena_bytes: memory of the device for the model and what lies behind it.
+    """
+    room = arena_bytes - plan(config).arena_bytes
+    wire, table, _ = _wire(samples, config, room)
+    return _cacheable(wire, table, room)
+
+
+def _cacheable(wire: NDArray[np.uint8], table: bytes, room: int) -> int:
+    free = room - len(NO_DATASET) - len(table) - TRAIN_TO_BYTES_MIN
+    return max(0, free // int(wire.shape[1]))
+
+
+def _wire(
+    samples: Samples, config: ModelConfig, room: int
+) -> tuple[NDArray[np.uint8], bytes, int]:
+    """Return samples as they travel, the table that gives back their features, bits of a code.
+
+    0 bits and no table where packing them would save nothing or the table has no room.
+    """
+    wire = samples.wire(config)
+    levels = feature_levels(samples.features)
+    if levels is None:
+        return wire, b"", 0
+    bits = (len(levels) - 1).bit_length()
+    packed = _pack(samples, config, levels, bits)
+    if levels.nbytes + packed.size >= wire.size or len(NO_DATASET) + levels.nbytes > room:
+        return wire, b"", 0
+    return packed, levels.astype(levels.dtype.newbyteorder("<")).tobytes(), bits
 
 
 def feature_levels(features: NDArray[np.integer]) -> NDArray[np.integer] | None:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fixgrad.errors import ModelError
 from fixgrad.functions import GOLDEN, mix32_word
 from fixgrad.model import ModelConfig, State
-from fixgrad.protocol import LIMITS, Activation
+from fixgrad.protocol import LIMITS, Activation, Loss
+from fixgrad.stream import Samples
 
 INITIALISATIONS = ("he", "glorot", "lecun", "uniform", "normal", "zeros")
 RECTIFIED_EXPONENT = -4
@@ -182,6 +183,16 @@ def real_parameters(
         for b, w, x in zip(state.biases, e_w, e_x, strict=True)
     ]
     return weights, biases
+
+
+def real_samples(
+    config: ModelConfig, state: State, samples: Samples
+) -> tuple[NDArray[np.float64], NDArray[np.generic]]:
+    """Return features and targets as the real numbers that they stand for; classes as they are."""
+    x = np.ldexp(samples.features.astype(np.float64), state.activation_exponent[0])
+    if config.loss == Loss.SOFTMAX_CROSS_ENTROPY:
+        return x, samples.targets
+    return x, samples.targets / (65536 if config.loss == Loss.SQUARED_ERROR else 32768)
 
 
 def learning_rate_pair(learning_rate: float, batch: int) -> tuple[int, int]:

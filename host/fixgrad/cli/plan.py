@@ -11,6 +11,7 @@ from fixgrad.boards import BOARDS, Board
 from fixgrad.builds import flash_bytes
 from fixgrad.cli.options import PATH, json_option, spell_layers
 from fixgrad.cli.output import new_table, print_json, print_line, print_table
+from fixgrad.delivery import cacheable
 from fixgrad.errors import DoesNotFitError
 from fixgrad.fitting import advice, largest_batch
 from fixgrad.model import ModelConfig
@@ -43,6 +44,7 @@ class _Fit:
     board: Board
     needed: int
     largest_batch: int
+    cacheable: int
     image_bytes: int | None
 
     @property
@@ -71,6 +73,7 @@ def plan(run_file: Path, names: tuple[str, ...], as_json: bool) -> None:
             board,
             layout.arena_bytes,
             largest_batch(config, board.arena_bytes, len(prepared.train)),
+            cacheable(prepared.train, config, board.arena_bytes),
             flash_bytes(board),
         )
         for board in (BOARDS[name] for name in names or BOARDS)
@@ -79,6 +82,10 @@ def plan(run_file: Path, names: tuple[str, ...], as_json: bool) -> None:
         print_json({**_report(config, layout, fits), "weight_ranges": _ranges(prepared)})
     else:
         _print(config, layout, fits)
+        print_line(
+            f"samples kept: of {len(prepared.train):,} training samples; they travel once where a "
+            "board keeps all, else once an epoch"
+        )
         _print_ranges(prepared)
     for fit in fits:
         if names and not fit.fits:
@@ -101,7 +108,10 @@ def _print(config: ModelConfig, layout: Plan, fits: list[_Fit]) -> None:
     table.add_row("total", f"{layout.arena_bytes:,}")
     print_table(table)
     print_line("")
-    numbers = ("RAM", "stack", "program", "for models", "left", "largest batch", "flash", "image")
+    numbers = (
+        "RAM", "stack", "program", "for models", "left", "largest batch", "samples kept", "flash",
+        "image",
+    )  # fmt: skip
     table = new_table("board", *numbers, "", right=numbers)
     for fit in fits:
         board = fit.board
@@ -113,6 +123,7 @@ def _print(config: ModelConfig, layout: Plan, fits: list[_Fit]) -> None:
             f"{board.arena_bytes:,}",
             f"{board.arena_bytes - fit.needed:,}",
             str(fit.largest_batch),
+            f"{fit.cacheable:,}",
             f"{board.flash_bytes:,}",
             "not built" if fit.image_bytes is None else f"{fit.image_bytes:,}",
             "fits" if fit.fits else "does not fit",
@@ -169,6 +180,7 @@ def _report(config: ModelConfig, layout: Plan, fits: list[_Fit]) -> dict[str, ob
                 "model_bytes": fit.board.arena_bytes,
                 "left_bytes": fit.board.arena_bytes - fit.needed,
                 "largest_batch": fit.largest_batch,
+                "cacheable_samples": fit.cacheable,
                 "flash_bytes": fit.board.flash_bytes,
                 "image_bytes": fit.image_bytes,
             }
