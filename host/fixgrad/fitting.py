@@ -18,12 +18,28 @@ def check_fit(device: Device, config: ModelConfig) -> None:
     Raises:
         DoesNotFitError: with the bytes needed, the bytes there, and what would fit.
     """
-    needed, there = plan(config).arena_bytes, device.info.arena_bytes
+    require_bytes("the model", config, device.info.board, device.info.arena_bytes)
+
+
+def require_bytes(what: str, config: ModelConfig, board: str, there: int) -> int:
+    """Refuse a model that a board has too little memory for; return the bytes it needs.
+
+    Args:
+        what: what messages call the model.
+        config: the model.
+        board: its name.
+        there: bytes that it has for a model.
+
+    Raises:
+        DoesNotFitError: with the bytes needed, the bytes there, and what would fit.
+    """
+    needed = plan(config).arena_bytes
     if needed > there:
         raise DoesNotFitError(
-            f"the model needs {needed:,} bytes, {device.info.board} has {there:,} bytes "
-            f"for it; {advice(config, there)}"
+            f"{what} needs {needed:,} bytes, {board} has {there:,} bytes for it; "
+            f"{advice(config, there)}"
         )
+    return needed
 
 
 def largest_batch(config: ModelConfig, arena_bytes: int, most: int) -> int:

@@ -23,6 +23,7 @@ _COMMANDS = {
     "deploy": "fixgrad.cli.trained:deploy",
     "export": "fixgrad.cli.export:export",
     "plan": "fixgrad.cli.plan:plan",
+    "flash": "fixgrad.cli.flash:flash",
     "boards": "fixgrad.cli.places:boards",
     "ports": "fixgrad.cli.places:ports",
     "doctor": "fixgrad.cli.doctor:doctor",
