@@ -199,8 +199,9 @@ def _arguments(
     """Return QEMU's arguments: it connects to both listening sockets before the board starts."""
     noise = read_image(image).symbols["arena_start"]
     return [
-        *("-M", board.machine, "-kernel", str(image), "-nodefaults", "-display", "none"),
+        *("-M", str(board.machine), "-kernel", str(image), "-nodefaults", "-display", "none"),
         *("-chardev", f"socket,id=uart,host=127.0.0.1,port={_port(uart)},nodelay=on"),
+        *(("-serial", "null") * board.machine_uart),
         *("-serial", "chardev:uart"),
         *("-chardev", f"socket,id=control,host=127.0.0.1,port={_port(control)}"),
         *("-mon", "chardev=control,mode=control"),

@@ -11,8 +11,10 @@ from fixgrad.cli.border import Border
 
 _COMMANDS = {
     "new": "fixgrad.cli.new:new",
+    "import": "fixgrad.cli.importing:import_network",
     "train": "fixgrad.cli.train:train",
     "validate": "fixgrad.cli.validate:validate",
+    "report": "fixgrad.cli.report:report",
     "replay": "fixgrad.cli.replay:replay",
     "diff": "fixgrad.cli.diff:diff",
     "gradcheck": "fixgrad.cli.gradcheck:gradcheck",
@@ -24,6 +26,7 @@ _COMMANDS = {
     "export": "fixgrad.cli.export:export",
     "plan": "fixgrad.cli.plan:plan",
     "flash": "fixgrad.cli.flash:flash",
+    "sweep": "fixgrad.cli.sweep:sweep",
     "boards": "fixgrad.cli.places:boards",
     "ports": "fixgrad.cli.places:ports",
     "doctor": "fixgrad.cli.doctor:doctor",

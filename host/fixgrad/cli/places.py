@@ -32,7 +32,7 @@ def boards(as_json: bool) -> None:
             f"{board.flash_bytes:,}",
             f"{board.store_bytes:,}" if board.store_bytes else "none",
             board.uart,
-            f"qemu://{board.name}",
+            f"qemu://{board.name}" if board.machine else "",
         )
     print_table(table)
 

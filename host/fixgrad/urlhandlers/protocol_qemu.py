@@ -84,11 +84,12 @@ def board_of(url: str) -> Board:
     """Return the board that `qemu://BOARD` names.
 
     Raises:
-        PortError: there is no such board.
+        PortError: there is no such board, or no emulator for it.
     """
     name = urlsplit(url).netloc
-    if name not in BOARDS:
-        raise PortError(f"{url}: no emulated board has this name; there are {', '.join(BOARDS)}")
+    if name not in BOARDS or BOARDS[name].machine is None:
+        emulated = ", ".join(board.name for board in BOARDS.values() if board.machine)
+        raise PortError(f"{url}: no emulated board has this name; there are {emulated}")
     return BOARDS[name]
 
 
