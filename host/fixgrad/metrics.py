@@ -163,7 +163,7 @@ def wilson_interval(right: int, count: int) -> tuple[float, float]:
     share = right / count
     centre = (share + z2 / (2 * count)) / (1 + z2 / count)
     reach = math.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2))) / (1 + z2 / count)
-    return max(0.0, centre - reach), min(1.0, centre + reach)
+    return max(0.0, min(share, centre - reach)), min(1.0, max(share, centre + reach))
 
 
 def summary(values: dict[str, Any]) -> str:

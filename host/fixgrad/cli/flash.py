@@ -12,8 +12,9 @@ from fixgrad.boards import BOARDS
 from fixgrad.cli.options import PATH, baud_option, json_option
 from fixgrad.cli.output import note, print_json, print_line, status
 from fixgrad.errors import UsageError
-from fixgrad.fitting import require_bytes
+from fixgrad.fitting import require_fit
 from fixgrad.flashing import await_firmware, only_usb_port, write_firmware
+from fixgrad.planner import plan
 from fixgrad.run import prepare
 from fixgrad.runfile import load_run
 
@@ -76,6 +77,7 @@ def _show(text: str) -> None:
 
 
 def _require_fit(name: str, run_file: Path) -> None:
-    config, there = prepare(load_run(run_file)).config, BOARDS[name].arena_bytes
-    needed = require_bytes(str(run_file), config, name, there)
-    note(f"{run_file} needs {needed:,} of {there:,} bytes of {name}")
+    board, config = BOARDS[name], prepare(load_run(run_file)).config
+    require_fit(config, board, str(run_file))
+    needed = plan(config).arena_bytes
+    note(f"{run_file} needs {needed:,} of {board.arena_bytes:,} bytes of {name}")
