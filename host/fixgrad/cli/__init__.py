@@ -25,6 +25,7 @@ _COMMANDS = {
     "deploy": "fixgrad.cli.trained:deploy",
     "export": "fixgrad.cli.export:export",
     "plan": "fixgrad.cli.plan:plan",
+    "flash": "fixgrad.cli.flash:flash",
     "sweep": "fixgrad.cli.sweep:sweep",
     "boards": "fixgrad.cli.places:boards",
     "ports": "fixgrad.cli.places:ports",
