@@ -25,6 +25,7 @@ _COMMANDS = {
     "export": "fixgrad.cli.export:export",
     "plan": "fixgrad.cli.plan:plan",
     "sweep": "fixgrad.cli.sweep:sweep",
+    "fleet": "fixgrad.cli.fleet:fleet",
     "boards": "fixgrad.cli.places:boards",
     "ports": "fixgrad.cli.places:ports",
     "doctor": "fixgrad.cli.doctor:doctor",
