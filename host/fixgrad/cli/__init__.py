@@ -27,6 +27,7 @@ _COMMANDS = {
     "plan": "fixgrad.cli.plan:plan",
     "flash": "fixgrad.cli.flash:flash",
     "sweep": "fixgrad.cli.sweep:sweep",
+    "fleet": "fixgrad.cli.fleet:fleet",
     "boards": "fixgrad.cli.places:boards",
     "ports": "fixgrad.cli.places:ports",
     "doctor": "fixgrad.cli.doctor:doctor",
