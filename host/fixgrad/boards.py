@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from fixgrad.framing import FRAME_OVERHEAD_BYTES
+
 
 @dataclass(frozen=True)
 class Board:
@@ -44,6 +46,16 @@ class Board:
     machine: str | None
     machine_uart: int = 0
     store_bytes: int = 0
+
+    @property
+    def window_bytes(self) -> int:
+        """Encoded bytes that its receive buffer holds."""
+        return self.ring_bytes - 1
+
+    @property
+    def link_bytes(self) -> int:
+        """RAM of the receive buffer and of the frame that is decoded from it."""
+        return self.ring_bytes + self.payload_max + FRAME_OVERHEAD_BYTES
 
 
 _TABLE = (
@@ -210,6 +222,54 @@ _TABLE = (
         uart="UART 0: P0.24 TX, P0.25 RX (USB)",
         machine="microbit",
         store_bytes=32 * 1024,
+    ),
+    Board(
+        name="bbcmicrobit_v2",
+        title="BBC micro:bit V2",
+        mcu="nRF52833",
+        core="cortex-m4",
+        clock_hz=64_000_000,
+        ram_bytes=128 * 1024,
+        flash_bytes=512 * 1024,
+        stack_bytes=4096,
+        arena_bytes=121688,
+        payload_max=1024,
+        ring_bytes=4096,
+        uart="UART 0: P0.06 TX, P1.08 RX (USB)",
+        machine=None,
+        store_bytes=128 * 1024,
+    ),
+    Board(
+        name="nrf52_dk",
+        title="Nordic nRF52-DK",
+        mcu="nRF52832",
+        core="cortex-m4",
+        clock_hz=64_000_000,
+        ram_bytes=64 * 1024,
+        flash_bytes=512 * 1024,
+        stack_bytes=4096,
+        arena_bytes=56152,
+        payload_max=1024,
+        ring_bytes=4096,
+        uart="UART 0: P0.06 TX, P0.08 RX (J-Link USB)",
+        machine=None,
+        store_bytes=128 * 1024,
+    ),
+    Board(
+        name="nrf52840_dk",
+        title="Nordic nRF52840-DK",
+        mcu="nRF52840",
+        core="cortex-m4",
+        clock_hz=64_000_000,
+        ram_bytes=256 * 1024,
+        flash_bytes=1024 * 1024,
+        stack_bytes=4096,
+        arena_bytes=252760,
+        payload_max=1024,
+        ring_bytes=4096,
+        uart="UART 0: P0.06 TX, P0.08 RX (J-Link USB)",
+        machine=None,
+        store_bytes=256 * 1024,
     ),
     Board(
         name="mps2_an385",

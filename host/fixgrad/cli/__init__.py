@@ -14,6 +14,7 @@ _COMMANDS = {
     "import": "fixgrad.cli.importing:import_network",
     "train": "fixgrad.cli.train:train",
     "validate": "fixgrad.cli.validate:validate",
+    "report": "fixgrad.cli.report:report",
     "replay": "fixgrad.cli.replay:replay",
     "diff": "fixgrad.cli.diff:diff",
     "gradcheck": "fixgrad.cli.gradcheck:gradcheck",
