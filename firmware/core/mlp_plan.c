@@ -50,7 +50,7 @@ static int check_head(const uint8_t *model, size_t model_bytes)
     if (model[MODEL_AT_LOSS] > LOSS_SIGMOID_SQUARED_ERROR) {
         return MODEL_AT_LOSS;
     }
-    if (model[MODEL_AT_FLAGS] & ~(MODEL_FLAG_ADAPTIVE | MODEL_FLAG_WIDEN | MODEL_FLAG_CLIP)) {
+    if (model[MODEL_AT_FLAGS] / MODEL_FLAG_FROZEN >= layers) {
         return MODEL_AT_FLAGS;
     }
     if (bytes_u16(model + MODEL_AT_BATCH) == 0) {
