@@ -126,8 +126,9 @@ __asm__(
 "    ldm     r0!, {r2, r3}\n"
 "    adds    r1, r1, r2\n"
 "    cmp     r1, r3\n"
-"    beq     5f\n"
-"    b       1b\n"
+"    bne     1b\n"
+"    add     sp, #40\n"
+"    mul_restore\n"
 "4:\n"
 "    mov     r0, sp\n"
 "    ldm     r0!, {r2-r4}\n"
@@ -140,9 +141,6 @@ __asm__(
 "    ldr     r7, [r3, r4]\n"
 "    mov     r11, r7\n"
 "    b       2b\n"
-"5:\n"
-"    add     sp, #40\n"
-"    mul_restore\n"
 "    .size mul_dot, .-mul_dot\n"
 
 /* mul_unpack(r0 = terms, r1 = mul_unpack_t): the terms of bytes that are not all zero. Returns the
@@ -774,10 +772,8 @@ static int32_t update_single(const kernels_layer_t *layer, const kernels_update_
             const uint32_t at = j * layer->inputs + first + i;
             int16_t *w = layer->weights + at;
             const uint32_t draw = random_draw(&r);
-            *w = update->velocity == NULL
-                     ? kernels_step(*w, g[i], draw, update, &changed)
-                     : kernels_step_momentum(*w, update->velocity + at, g[i], draw, update,
-                                             &changed);
+            int16_t *velocity = update->velocity == NULL ? NULL : update->velocity + at;
+            *w = kernels_step(*w, velocity, g[i], draw, update, &changed);
         }
     }
     return changed;
