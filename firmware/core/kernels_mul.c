@@ -724,7 +724,7 @@ static void unpack_inputs(const kernels_layer_t *layer, const kernels_update_t *
         mul_bytes((const uint8_t *)update->x + first, layer->inputs, count / 2u, update->work);
         return;
     }
-    for (uint32_t b = 0; b < 2u * pairs; b++) {
+    for (uint32_t b = 0; b < count + count % 2u; b++) {
         const uint32_t at = (b < count ? b : count - 1u) * layer->inputs + first;
         const uint32_t place = b < 2u ? b : 2u * pairs - (b & ~1u) + b % 2u;
         int32_t *out = (int32_t *)update->work + 4u * place;
