@@ -1,4 +1,4 @@
-.PHONY: setup demo lint test
+.PHONY: setup demo lint test docs
 
 setup: ## Debian packages, virtual environment, PlatformIO core directory
 	@tools/setup.sh
@@ -13,3 +13,6 @@ lint: setup
 
 test: lint
 	.venv/bin/python -m pytest -n 2 --dist worksteal
+
+docs: setup ## the documentation as a site, build/site/index.html
+	.venv/bin/mkdocs build -q

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from fixgrad import protocol
+from fixgrad.boards import BOARDS
 from fixgrad.cli import cli
-from fixgrad.delivery import deliver, feature_levels, plain
+from fixgrad.delivery import cacheable, deliver, feature_levels, find_ways, plain
 from fixgrad.device import NO_DATASET, Device
 from fixgrad.errors import DoesNotFitError, LinkError
 from fixgrad.model import ModelConfig
@@ -94,11 +95,66 @@ def test_a_table_that_leaves_no_room_is_left_away() -> None:
 
 
 def test_samples_are_cached_to_the_last_byte_and_not_beyond() -> None:
+    """Behind them one TRAIN_TO must wait: its position and one stretch."""
     samples, schedule = samples_of(SMALL, 100, 4), schedule_of(SMALL, 100)
-    fits = plan(SMALL).arena_bytes + HEAD + 4 + 100 * (2 + 1)
-    assert deliver(samples, SMALL, schedule, fits + 4 + 5).cached
+    fits = plan(SMALL).arena_bytes + HEAD + 4 + 100 * (2 + 1) + 4 + 5
+    assert deliver(samples, SMALL, schedule, fits).cached
     assert not deliver(samples, SMALL, schedule, fits - 1).cached
     assert not deliver(samples, SMALL, schedule, PLENTY, stream=True).cached
+
+
+def keeps(samples: Samples, arena: int, url: str) -> bool:
+    """Tell whether a board keeps samples and trains them to the reference's digest."""
+    schedule = schedule_of(SMALL, len(samples))
+    delivery = replace(
+        deliver(samples, SMALL, schedule, PLENTY),
+        stretches_bytes=deliver(samples, SMALL, schedule, arena).stretches_bytes or 5,
+    )
+    state = replace(small_state(SMALL), step=0)
+    reference = Reference(SMALL, replace(small_state(SMALL), step=0))
+    for step in range(schedule.steps):
+        rows = schedule.step_indices(step)
+        rate = schedule.learning_rate(step)
+        reference.step(samples.features[rows], samples.targets[rows], *rate)
+    with Device.open(url) as device:
+        assert device.info.arena_bytes == arena
+        try:
+            device.load(SMALL, state, 7, 0, delivery.region)
+            end = schedule.step_start(schedule.steps)
+            *_, last = device.train(delivery.stream(schedule), 0, end)
+        except (DoesNotFitError, LinkError):
+            return False
+        assert last.digest == reference.digest()
+        return True
+
+
+@pytest.mark.parametrize("more", range(4))
+def test_a_board_keeps_as_many_samples_as_the_planner_says_and_no_more(more: int) -> None:
+    many = samples_of(SMALL, 100, 4)
+    arena = plan(SMALL).arena_bytes + HEAD + 4 + 60 * (2 + 1) + more
+    count = cacheable(find_ways(many, SMALL), SMALL, arena)
+    # 9 bytes are what TRAIN_TO needs, 3 a sample's.
+    assert count == 60 - 3 + more // 3
+    url = f"sim://?opt=O1&sanitize=1&arena={arena}"
+    assert keeps(Samples(many.features[:count], many.targets[:count]), arena, url)
+    count += 1
+    assert not keeps(Samples(many.features[:count], many.targets[:count]), arena, url)
+
+
+def test_the_8_kilobyte_board_keeps_as_many_samples_as_the_planner_says_and_no_more() -> None:
+    arena = BOARDS["disco_f100rb"].arena_bytes
+    many = samples_of(SMALL, 4000, 4)
+    count = cacheable(find_ways(many, SMALL), SMALL, arena)
+    assert count == (arena - plan(SMALL).arena_bytes - HEAD - 4 - 9) // 3
+    url = "qemu://disco_f100rb"
+    assert keeps(Samples(many.features[:count], many.targets[:count]), arena, url)
+    count += 1
+    assert not keeps(Samples(many.features[:count], many.targets[:count]), arena, url)
+
+
+def test_a_board_too_small_for_the_model_keeps_no_samples() -> None:
+    ways = find_ways(samples_of(SMALL, 100, 4), SMALL)
+    assert cacheable(ways, SMALL, plan(SMALL).arena_bytes - 1) == 0
 
 
 @pytest.fixture
@@ -218,9 +274,7 @@ def test_twenty_epochs_cached_take_hardly_more_bytes_than_one_streamed(tmp_path:
         lines = [f"epochs = {epochs}" if x.startswith("epochs") else x for x in text.splitlines()]
         run_file.write_text("\n".join(lines))
         out = str(tmp_path / f"out{epochs}{len(options)}")
-        result = CliRunner().invoke(
-            cli, ["train", str(run_file), "--out", out, "--json", *options]
-        )
+        result = CliRunner().invoke(cli, ["train", str(run_file), "--out", out, "--json", *options])
         assert result.exit_code == 0, result.output
         report: dict[str, object] = json.loads(result.stdout)
         return report

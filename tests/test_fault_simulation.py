@@ -17,7 +17,7 @@ from fixgrad.device import Device
 from fixgrad.errors import ModelError
 from fixgrad.framing import Decoder, Frame, decode_frame, encode_frame
 from fixgrad.protocol import Message, Reason, Region, Status
-from fixgrad.session import SessionLostError
+from fixgrad.session import TIMER_MAX_S, SessionLostError
 from line import Faults, HostKilledError, Line
 from scenarios import EPOCHS, RUN_ID, SAMPLES, scenario, three_batches
 from simulated_device import SimulatedDevice
@@ -201,6 +201,78 @@ def test_reset_behind_a_repeated_hello_is_noticed() -> None:
     line.on_frame = reset_once
     with pytest.raises(SessionLostError, match="reset"):
         device.read_state(host.run.config)
+
+
+def test_run_whose_board_is_reset_before_the_last_save_is_kept_to_its_end() -> None:
+    line = quiet_line()
+    host = host_on(line)
+    host.save_every = 1000
+
+    def reset_before_the_end_is_kept(data: bytes) -> bytes:
+        for frame in frames_in(data):
+            if frame.type == Message.SAVE and frame.pos == EPOCHS * SAMPLES:
+                line.on_frame = lambda data: data
+                line.press_reset()
+                return b""
+        return data
+
+    line.on_frame = reset_before_the_end_is_kept
+    host.train_to_the_end()
+    assert line.resets == 1
+    campaign.check_kept(line.device, RUN_ID)
+
+
+def test_save_for_a_device_at_another_position_is_refused_at_once() -> None:
+    line = quiet_line()
+    device = host_on(line).open()
+    device.load(scenario(WIDE).config, scenario(WIDE).initial, RUN_ID, 0)
+    started = line.now
+    with pytest.raises(SessionLostError, match="position 0, not 3"):
+        device.save(3)
+    assert line.now - started < TIMER_MAX_S
+    assert device.stats.expiries == line.device.saves == 0
+
+
+def test_next_run_is_not_kept_unless_it_asks() -> None:
+    line = quiet_line()
+    host = host_on(line)
+    host.save_every = 1
+    host.train_to_the_end()
+    kept = line.device.saves
+    assert kept > EPOCHS
+    Host(line, three_batches(), random.Random(3), Totals()).train_to_the_end()
+    assert line.device.saves == kept
+
+
+def test_board_that_was_reset_is_told_again_to_keep_the_run() -> None:
+    run = three_batches()
+    line = quiet_line()
+    line.reset_after = three_batch_session(None).taken * 2 // 3
+    Host(line, run, random.Random(2), Totals(), save_every=1).train_to_the_end()
+    assert line.resets == 1
+    # The start before the reset, the first position after it, and every step from there.
+    assert line.device.saves >= 2 + run.schedule.steps - 1
+
+
+def test_power_that_fails_at_any_operation_of_the_first_save_leaves_a_run_that_ends() -> None:
+    """Beginning, middle and end of erasing and programming; what is kept is compared at starts."""
+    run = three_batches()
+    for operation in range(1, 500):
+        line = quiet_line()
+        line.device.expect(run.expectation)
+        line.power = iter([0])
+        line.device.cut_power(operation)
+        Host(line, run, random.Random(2), Totals(), save_every=2).train_to_the_end()
+        line.device.cut_power(0)
+        line.device.boot(0)
+        status = line.device.status()
+        assert status.violations == {}, f"operation {operation}"
+        assert (status.run_id, status.next) == (RUN_ID, run.schedule.samples)
+        if line.device.power_losses == 0:
+            break
+    else:
+        pytest.fail("saves never end")
+    assert operation > 3 * 8
 
 
 def test_damage_is_told_once_until_a_good_frame_came() -> None:

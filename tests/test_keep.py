@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,46 @@ def test_a_board_without_a_store_says_so() -> None:
         loaded(device)
         with pytest.raises(StoreError, match="larger than the flash set aside for it, or there is"):
             device.save(0)
+
+
+def with_valid_crcs(record: bytearray, payload_bytes: int) -> bytes:
+    """Return a record of firmware/core/store.c with the CRCs of what it holds."""
+    record[28:32] = zlib.crc32(record[:28]).to_bytes(4, "little")
+    end = 32 + payload_bytes
+    record[end : end + 4] = zlib.crc32(record[:end]).to_bytes(4, "little")
+    return bytes(record)
+
+
+STATE_AT, MODEL_AT, DATASET_AT = 0, 4, 8
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {STATE_AT: 2}, {MODEL_AT: 1}, {DATASET_AT: 1}, {DATASET_AT: -1},
+        {STATE_AT: 1 << 31, DATASET_AT: 1 << 31}, {MODEL_AT: 1 << 31, DATASET_AT: 1 << 31},
+    ],
+)  # fmt: skip
+def test_a_checkpoint_whose_regions_are_not_its_length_is_not_a_run(
+    url: str, tmp_path: Path, wrong: dict[int, int]
+) -> None:
+    with Device.open(url) as device:
+        loaded(device)
+        device.save(0)
+    flash = tmp_path / "flash"
+    record = bytearray(flash.read_bytes()[:2048])
+    payload_bytes = int.from_bytes(record[16:20], "little")
+    assert with_valid_crcs(bytearray(record), payload_bytes) == record
+    for at, more in wrong.items():
+        field = slice(32 + at, 36 + at)
+        size = (int.from_bytes(record[field], "little") + more) & 0xFFFFFFFF
+        record[field] = size.to_bytes(4, "little")
+    with flash.open("r+b") as file:
+        file.write(with_valid_crcs(record, payload_bytes))
+    with Device.open(url) as device:
+        assert device.info.run_id == 0
+        loaded(device)
+        assert device.save(0) == 2
 
 
 def test_a_run_goes_on_from_what_the_board_kept_to_the_same_state(url: str) -> None:

@@ -291,9 +291,7 @@ def test_run_id_names_what_is_trained_and_not_where_it_came_from(tmp_path: Path)
          'type scale = "minmax" or "standard"'),
     ],
 )  # fmt: skip
-def test_settings_that_do_not_go_together(
-    text: str, kind: type[FixgradError], line: str
-) -> None:
+def test_settings_that_do_not_go_together(text: str, kind: type[FixgradError], line: str) -> None:
     refused = prepare_refusal(text, kind)
     if "feature 1 is" in line:
         refused, line = refused.split("; ", 1)[1], line.split("; ", 1)[1]
@@ -411,6 +409,33 @@ def test_damaged_parameters_are_refused(folder: RunFolder, keep: int) -> None:
     with pytest.raises(RunFileError) as caught:
         folder.final(config)
     assert str(caught.value) == f"{path} is damaged; train the run again"
+
+
+@pytest.mark.parametrize("keep", [0, 10, 400, 2000])
+def test_damaged_samples_are_refused(folder: RunFolder, keep: int) -> None:
+    path = folder.path / "samples.npz"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(RunFileError) as caught:
+        folder.reopen()
+    assert str(caught.value) == f"{path} is damaged; train the run again"
+
+
+def test_samples_of_another_run_are_refused(folder: RunFolder, tmp_path: Path) -> None:
+    other = RunFolder(tmp_path / "other")
+    other.create(prepare(parse_run("seed = 5\n" + MINIMAL, PATH)))
+    path = folder.path / "samples.npz"
+    path.write_bytes((other.path / "samples.npz").read_bytes())
+    with pytest.raises(RunFileError, match=r"samples\.npz is damaged; train the run again"):
+        folder.reopen()
+
+
+def test_folder_alone_gives_the_run_again(folder: RunFolder) -> None:
+    made, read = prepare(folder.run()), folder.reopen()
+    assert read.run_id == made.run_id
+    assert read.train.wire(read.config).tobytes() == made.train.wire(made.config).tobytes()
+    assert read.test.wire(read.config).tobytes() == made.test.wire(made.config).tobytes()
+    assert (read.test_targets == made.test_targets).all()
+    assert read.initial.encode() == made.initial.encode()
 
 
 def test_parameters_of_another_model_are_refused(folder: RunFolder) -> None:

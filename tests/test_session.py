@@ -392,6 +392,25 @@ def test_timer_ignores_the_answer_to_a_request_that_was_sent_twice() -> None:
     assert link.session.timeout_s == pytest.approx(timer_without_answers(270))
 
 
+def test_timer_counts_an_answer_time_as_ten_seconds_at_most() -> None:
+    link = Link(Session(41, 115200), ModelDevice())
+    link.session.hello(99, link.now)
+    answer_after(link, 3600.0)
+    assert link.session.timeout_s == pytest.approx(timer_without_answers(270) + 10 + 4 * 5)
+
+
+def test_timer_does_not_count_the_time_of_training() -> None:
+    link = open_link(1000)
+    before = link.session.timeout_s
+    link.session.begin([Request(Message.TRAIN_TO, 0, b"\x0a\0\xc8\0\xf4", 10)], link.now)
+    link.session.outgoing(link.now)
+    answer = encode_frame(Message.DATA_ACK, link.device.session, 10, bytes([Status.OK, *range(40)]))
+    link.session.receive(answer, link.now + 8.0)
+    assert link.session.outgoing(link.now + 8.0) == b""
+    assert link.session.done
+    assert link.session.timeout_s == pytest.approx(before)
+
+
 def test_timer_of_a_line_that_was_opened_again_knows_no_answers() -> None:
     link = open_link(1000)
     link.session.begin(data_requests(STREAM[:100], 100), link.now)

@@ -13,12 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fixgrad import protocol
-from fixgrad.device import NO_DATASET
+from fixgrad.device import NO_DATASET, STRETCHES_BYTES_MAX
 from fixgrad.model import ModelConfig
 from fixgrad.planner import plan
 from fixgrad.stream import CachedStream, EpochSchedule, Samples, SampleStream, Schedule
 
 CODE_BITS_MAX = 8
+
+_POSITION_BYTES = 4
+_STRETCH_BYTES = protocol.field_bytes(protocol.BATCH_FIELDS)
+TRAIN_TO_BYTES_MIN = _POSITION_BYTES + _STRETCH_BYTES
+"""What must be free behind cached samples: a TRAIN_TO of one stretch waits there."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,13 @@ class Delivery:
         wire: uint8 [N, sample bytes], every sample as it travels.
         region: the DATASET region.
         cached: the region holds the samples.
+        stretches_bytes: largest payload of a TRAIN_TO that has room behind cached samples.
     """
 
     wire: NDArray[np.uint8]
     region: bytes
     cached: bool
+    stretches_bytes: int = 0
 
     def identity(self, run_id: int) -> int:
         """Return what a run is called on the device: another way is another run there, not 0."""
@@ -49,13 +56,32 @@ class Delivery:
             split_steps: let every step be acknowledged alone.
         """
         if self.cached:
-            return CachedStream(schedule, split_steps=split_steps)
+            return CachedStream(
+                schedule, bytes_max=self.stretches_bytes, split_steps=split_steps
+            )
         return SampleStream(schedule, self.wire, split_steps=split_steps)
 
 
 def plain(samples: Samples, config: ModelConfig) -> Delivery:
     """Return the way of samples that travel as the model stores them, as often as needed."""
     return Delivery(samples.wire(config), NO_DATASET, cached=False)
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The forms in which a run's samples can travel, whatever the device.
+
+    Attributes:
+        wire: uint8 [N, sample bytes], as the model stores them.
+        packed: the same as codes of `bits` bits; None where that is not shorter.
+        table: the features that the codes stand for.
+        bits: of a code; 0 without.
+    """
+
+    wire: NDArray[np.uint8]
+    packed: NDArray[np.uint8] | None
+    table: bytes
+    bits: int
 
 
 def deliver(
@@ -75,20 +101,61 @@ def deliver(
         arena_bytes: memory of the device for the model and what lies behind it.
         stream: cache nothing.
     """
-    room = arena_bytes - plan(config).arena_bytes
-    wire, table, bits = samples.wire(config), b"", 0
+    return choose(find_ways(samples, config), config, schedule, arena_bytes, stream=stream)
+
+
+def find_ways(samples: Samples, config: ModelConfig) -> Ways:
+    """Return the forms in which samples can travel."""
+    wire = samples.wire(config)
     levels = feature_levels(samples.features)
-    if levels is not None:
-        code_bits = (len(levels) - 1).bit_length()
-        packed = _pack(samples, config, levels, code_bits)
-        head_bytes = len(NO_DATASET) + levels.nbytes
-        if levels.nbytes + packed.size < wire.size and head_bytes <= room:
-            wire, bits = packed, code_bits
-            table = levels.astype(levels.dtype.newbyteorder("<")).tobytes()
-    cached = _head(schedule, len(samples), bits) + table + wire.tobytes()
-    if not stream and len(cached) <= room:
-        return Delivery(wire, cached, cached=True)
+    if levels is None:
+        return Ways(wire, None, b"", 0)
+    bits = (len(levels) - 1).bit_length()
+    packed = _pack(samples, config, levels, bits)
+    if levels.nbytes + packed.size >= wire.size:
+        return Ways(wire, None, b"", 0)
+    return Ways(wire, packed, levels.astype(levels.dtype.newbyteorder("<")).tobytes(), bits)
+
+
+def choose(
+    ways: Ways,
+    config: ModelConfig,
+    schedule: EpochSchedule,
+    arena_bytes: int,
+    *,
+    stream: bool = False,
+) -> Delivery:
+    """Return the shortest way that a device has memory for; see `deliver`."""
+    wire, table, bits = _form(ways, config, arena_bytes)
+    if not stream and len(wire) <= cacheable(ways, config, arena_bytes):
+        region = _head(schedule, len(wire), bits) + table + wire.tobytes()
+        free = arena_bytes - plan(config).arena_bytes - len(region) - _POSITION_BYTES
+        return Delivery(wire, region, cached=True, stretches_bytes=min(free, STRETCHES_BYTES_MAX))
     return Delivery(wire, _head(schedule, 0, bits) + table if bits else NO_DATASET, cached=False)
+
+
+def cacheable(ways: Ways, config: ModelConfig, arena_bytes: int) -> int:
+    """Return how many samples of this kind a device can keep, whether there are so many or not.
+
+    Args:
+        ways: the forms in which they can travel.
+        config: the model.
+        arena_bytes: memory of the device for the model and what lies behind it.
+    """
+    wire, table, _ = _form(ways, config, arena_bytes)
+    room = arena_bytes - plan(config).arena_bytes
+    free = room - len(NO_DATASET) - len(table) - TRAIN_TO_BYTES_MIN
+    return max(0, free // int(wire.shape[1]))
+
+
+def _form(
+    ways: Ways, config: ModelConfig, arena_bytes: int
+) -> tuple[NDArray[np.uint8], bytes, int]:
+    """Return samples, table and bits: packed where the device has room for the table."""
+    room = arena_bytes - plan(config).arena_bytes
+    if ways.packed is not None and len(NO_DATASET) + len(ways.table) <= room:
+        return ways.packed, ways.table, ways.bits
+    return ways.wire, b"", 0
 
 
 def feature_levels(features: NDArray[np.integer]) -> NDArray[np.integer] | None:

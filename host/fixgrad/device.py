@@ -165,6 +165,45 @@ class Stream(Protocol):
         """Return the payload from a position on, and its whole samples; at most `limit` bytes."""
 
 
+def payload_limit(payload_max: int, window_bytes: int) -> int:
+    """Return the payload that lets two frames travel at a time, if the window has room."""
+    return min(payload_max, payload_bytes_max(window_bytes // 2))
+
+
+def stretches_limit(limit: int) -> int:
+    """Return the payload of a TRAIN_TO: there is room for its repetition beside it."""
+    return min(STRETCHES_BYTES_MAX, limit)
+
+
+def load_chunk(limit: int) -> int:
+    """Return how many bytes of a region go into one frame."""
+    return (limit - 1) // 2 * 2
+
+
+def cut_payload(
+    stream: Stream, position: int, samples: int, limit: int, most: int
+) -> tuple[bytes, int]:
+    """Return the DATA payload from a position on, and how many samples it holds.
+
+    Args:
+        stream: the samples.
+        position: of the first.
+        samples: at most so many.
+        limit: bytes that are wanted at most.
+        most: bytes that the device takes, for a sample that is larger than `limit`.
+
+    Returns:
+        The payload and its samples; 0 samples where `most` is too small for one.
+    """
+    payload, count = stream.payload(position, limit)
+    if count == 0:
+        payload, count = stream.payload(position, most)
+    while count > samples:
+        shorter = len(payload) - (count - samples) * stream.sample_bytes
+        payload, count = stream.payload(position, shorter)
+    return payload, count
+
+
 class Device:
     """A device that answered HELLO. Not for use from several threads."""
 
@@ -365,7 +404,7 @@ class Device:
 
         Raises:
             StoreError: the board has no store, the run is too large for it, or it is worn out.
-            SessionLostError: the device was reset, or holds another run.
+            SessionLostError: the device was reset, or holds another run or position.
             LinkError: the device stopped answering.
         """
         request = protocol.pack(protocol.SAVE_FIELDS, every=every)
@@ -382,6 +421,9 @@ class Device:
             raise StoreError(
                 f"board {self.info.board} could not write its flash: it is worn out or protected"
             )
+        self._require_same_boot(status)
+        if status == Status.BAD_OFFSET and self.info.next != position:
+            raise SessionLostError(f"the device is at position {self.info.next}, not {position}")
         self._require_ok(status, "keeping a checkpoint")
         return int(generation)
 
@@ -462,8 +504,7 @@ class Device:
                 yield Request(Message.TRAIN_TO, at, payload, at + count)
                 at += count
 
-        # Room for a TRAIN_TO and for its repetition, which asks how far it has come.
-        limit = min(STRETCHES_BYTES_MAX, self._payload_limit())
+        limit = stretches_limit(self._payload_limit())
         position = start
         for answer in self._exchange(requests()):
             progress = self._progress(answer)
@@ -585,7 +626,7 @@ class Device:
 
     def _load_chunk(self) -> int:
         """Return how many bytes of a region go into one frame."""
-        return (self._payload_limit() - 1) // 2 * 2
+        return load_chunk(self._payload_limit())
 
     def _refuse_memory(self, what: str, needed: int) -> NoReturn:
         raise DoesNotFitError(
@@ -619,19 +660,14 @@ class Device:
         return data, positions
 
     def _payload_limit(self) -> int:
-        """Return the payload that lets two frames travel at a time, if the window has room."""
-        return min(self.info.payload_max, payload_bytes_max(self.info.window_bytes // 2))
+        return payload_limit(self.info.payload_max, self.info.window_bytes)
 
     def _cut_payload(self, stream: Stream, position: int, samples: int) -> tuple[bytes, int]:
         """Return the payload from `position` on with at most `samples` samples."""
-        payload, count = stream.payload(position, self._payload_limit())
-        if count == 0:
-            payload, count = stream.payload(position, self.info.payload_max)
+        limits = self._payload_limit(), self.info.payload_max
+        payload, count = cut_payload(stream, position, samples, *limits)
         if count == 0:
             self._refuse_size(stream.sample_bytes + protocol.field_bytes(protocol.BATCH_FIELDS))
-        while count > samples:
-            limit = len(payload) - (count - samples) * stream.sample_bytes
-            payload, count = stream.payload(position, limit)
         return payload, count
 
     def _rows_per_frame(self, wire: NDArray[np.uint8]) -> int:

@@ -58,6 +58,9 @@ class LayerDetail:
         activations_saturated: clamped values of this layer's input (counted in asat).
         biases_saturated: clamped biases (counted in bsat).
         widened: the layer's weights were halved by section 6 item 6.
+        unchanged: weights that item 3 of section 6 left as they are (item 5 with momentum); 0
+            unless `Reference.counts_unchanged`.
+        still: those of them whose batch gradient G is 0; counted likewise.
     """
 
     amx: int
@@ -67,6 +70,8 @@ class LayerDetail:
     activations_saturated: int
     biases_saturated: int
     widened: bool
+    unchanged: int = 0
+    still: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ class Reference:
         config: the model.
         state: the live trained state; copy it to keep it.
         wsat, asat, bsat: saturation counters since construction, modulo 2**32.
+        counts_unchanged: count the weights that a step leaves as they are; False at first.
     """
 
     def __init__(self, config: ModelConfig, state: State) -> None:
@@ -127,6 +133,7 @@ class Reference:
         self.config = config
         self.state = state.copy()
         self.wsat = self.asat = self.bsat = 0
+        self.counts_unchanged = False
         sizes = [w.size for w in state.weights]
         self._jump = fn.JumpAhead(max(sizes))
         self._discard = sum(sizes) % 2 == 0
@@ -178,6 +185,11 @@ class Reference:
         return np.concatenate(
             [b.astype(np.int32) for b in blocks] or [np.empty((0, self.config.outputs), np.int32)]
         )
+
+    def activations(self, features: Features) -> list[Ints]:
+        """Return a_0..a_{L-1}, each [N, n[l]], of features [N, n[0]]: at most BLOCK of them."""
+        with single_threaded():
+            return self._forward(checked_features(self.config, features)).activations
 
     def predict(self, features: Features) -> Int32s:
         """Return the predictions of section 3 for features [N, n[0]].
@@ -340,18 +352,23 @@ class Reference:
             2**config.update_bits - 1,
         )
         x = forward.activations[layer]
-        saturated = self._update_weights(layer, scaled, x, shift)
+        saturated, unchanged, still = self._update_weights(layer, scaled, x, shift)
         biases_saturated = self._update_bias(layer, scaled.sum(axis=0), shift + 2 * e_x)
         widened = config.widen and saturated and e_w < LIMITS["WEIGHT_EXPONENT_MAX"]
         if widened:
             self._widen(layer)
         return LayerDetail(
             forward.amx[layer], exponent, shift, saturated, forward.saturated[layer],
-            biases_saturated, widened,
+            biases_saturated, widened, unchanged, still,
         )
 
-    def _update_weights(self, layer: int, scaled: Ints, x: Ints, shift: int) -> bool:
-        """Update and round the weights (items 3 and 5); True if a counted clamp changed one.
+    def _update_weights(
+        self, layer: int, scaled: Ints, x: Ints, shift: int
+    ) -> tuple[bool, int, int]:
+        """Update and round the weights (items 3 and 5).
+
+        Returns:
+            True if a counted clamp changed one; `LayerDetail`'s unchanged and still.
 
         int32 throughout: |G| <= 2**30 and the noise is below 2**24; |V * mu| < 2**23.
         """
@@ -359,6 +376,7 @@ class Reference:
         weights = self.state.weights[layer]
         g = _float_product(scaled.T, x).astype(np.int32)
         r = self._draw(weights.size).reshape(weights.shape)
+        moving = g != 0 if self.counts_unchanged else None
         saturated = False
         if self.config.momentum:
             u = self._velocity_update(layer, g, r, shift)
@@ -370,8 +388,13 @@ class Reference:
         w -= u
         limit = 2 ** self.config.weight_bits[layer]
         w, limited = _clamp(w, -limit, limit - 1)
+        unchanged = still = 0
+        if moving is not None:
+            same = w == weights
+            unchanged = int(np.count_nonzero(same))
+            still = unchanged - int(np.count_nonzero(same & moving))
         weights[...] = w
-        return saturated or limited
+        return saturated or limited, unchanged, still
 
     def _velocity_update(
         self, layer: int, g: Int32s, r: NDArray[np.uint32], shift: int

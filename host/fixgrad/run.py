@@ -18,7 +18,7 @@ from fixgrad.datasets.dataset import Targets
 from fixgrad.datasets.loading import builtin_name
 from fixgrad.datasets.scaling import default_method
 from fixgrad.errors import DataError, ModelError
-from fixgrad.initial import LayerRange, parameters, ranges
+from fixgrad.initial import LayerRange, parameters, ranges, read_hidden_exponents
 from fixgrad.model import ModelConfig, State, state_bytes
 from fixgrad.protocol import NUMERICS_VERSION, Activation, Loss
 from fixgrad.quantize import initial_state
@@ -58,6 +58,23 @@ class DataForm:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """The samples of a run, quantised.
+
+    Attributes:
+        train: training samples.
+        validation: samples that are held back from training; None where there are none.
+        test: test samples.
+        test_targets: targets of the test samples as the data set has them.
+    """
+
+    train: Samples
+    validation: Samples | None
+    test: Samples
+    test_targets: Targets
+
+
+@dataclass(frozen=True)
 class PreparedRun:
     """A run, ready to be trained on any device.
 
@@ -66,12 +83,11 @@ class PreparedRun:
         config: the model.
         initial: the state before the first step.
         run_id: the run's identity, not 0: CRC-32 of what decides the trained state.
-        train: training samples.
-        test: test samples.
-        test_targets: targets of the test samples as the data set has them.
+        parts: the samples.
         schedule: the steps.
         form: names and scaling.
-        ranges: how the weights of each layer are stored at the start.
+        ranges: how the weights of each layer are stored at the start; empty where the run was
+            read from its folder or a state was given.
         monitor: decides at the ends of epochs; None where nothing is to be decided.
     """
 
@@ -79,13 +95,26 @@ class PreparedRun:
     config: ModelConfig
     initial: State
     run_id: int
-    train: Samples
-    test: Samples
-    test_targets: Targets
+    parts: Parts
     schedule: EpochSchedule
     form: DataForm
     ranges: tuple[LayerRange, ...]
     monitor: Monitor | None
+
+    @property
+    def train(self) -> Samples:
+        """Training samples."""
+        return self.parts.train
+
+    @property
+    def test(self) -> Samples:
+        """Test samples."""
+        return self.parts.test
+
+    @property
+    def test_targets(self) -> Targets:
+        """Targets of the test samples as the data set has them."""
+        return self.parts.test_targets
 
     @property
     def scaling(self) -> Scaling:
@@ -109,7 +138,23 @@ def prepare(run: RunFile) -> PreparedRun:
         DataError: the data is missing, malformed or does not match the model.
         ModelError: the model breaks a limit of NUMERICS.
     """
-    dataset = load_dataset(run)
+    return prepare_dataset(run, load_dataset(run))
+
+
+def prepare_dataset(
+    run: RunFile, dataset: Dataset, form: DataForm | None = None, initial: State | None = None
+) -> PreparedRun:
+    """Make a run of a data set that is loaded already.
+
+    Args:
+        run: a run file, resolved or not.
+        dataset: the data; the run file's source is not read.
+        form: names and scaling to keep; None: they are fitted to the training part.
+        initial: the state before the first step, at step 0; None: as the run file says.
+
+    Raises:
+        RunFileError, DataError, ModelError: as for `prepare`.
+    """
     loss = Loss[run.model.loss.upper()]
     try:
         kind = choose_kind(dataset, loss, run.model.layers[-1])
@@ -124,10 +169,13 @@ def prepare(run: RunFile) -> PreparedRun:
     train, validation = _validation_part(run, dataset, train)
     train = _balanced(run, dataset, train)
     run = _sized(run, len(train))
-    scaling = Scaling.fit(
-        run.data.scale, train.features, common=dataset.image, name=dataset.name,
-        bits=run.data.input_bits,
-    )
+    if form is None:
+        scaling = Scaling.fit(
+            run.data.scale, train.features, common=dataset.image, name=dataset.name,
+            bits=run.data.input_bits,
+        )
+    else:
+        scaling = form.scaling
     config = build_config(run, scaling)
     if state_bytes(config) > STATE_BYTES_MAX:
         raise run.error(
@@ -136,8 +184,11 @@ def prepare(run: RunFile) -> PreparedRun:
             "smaller widths",
             ModelError,
         )
-    named = dataclasses.replace(dataset, class_names=_class_names(dataset, config))
-    target = fit_targets(named, kind, run.data.target_scale, loss, train.targets)
+    if form is None:
+        named = dataclasses.replace(dataset, class_names=_class_names(dataset, config))
+        target = fit_targets(named, kind, run.data.target_scale, loss, train.targets)
+        form = DataForm(dataset.name, target, dataset.feature_names, scaling)
+    target = form.target
 
     def samples(part: Part, clip: bool) -> Samples:
         return Samples(
@@ -145,23 +196,45 @@ def prepare(run: RunFile) -> PreparedRun:
             target.encode(part.targets, loss, dataset.name, clip=clip),
         )
 
-    training = samples(train, clip=False)
-    schedule, rates = _schedule(run, len(training))
-    state, layer_ranges = _initial(run, config, scaling)
-    monitored = training if validation is None else samples(validation, clip=True)
-    monitor = _monitor(run, loss, rates, monitored)
-    return PreparedRun(
-        run,
-        config,
-        state,
-        _run_id(run, config, state, training, monitor),
-        training,
+    parts = Parts(
+        samples(train, clip=False),
+        None if validation is None else samples(validation, clip=True),
         samples(test, clip=True),
         test.targets,
-        schedule,
-        DataForm(dataset.name, target, dataset.feature_names, scaling),
-        layer_ranges,
-        monitor,
+    )
+    layer_ranges: tuple[LayerRange, ...] = ()
+    if initial is None:
+        initial, layer_ranges = _initial(run, config, scaling)
+    return assemble(run, config, initial, parts, form, layer_ranges)
+
+
+def assemble(
+    run: RunFile,
+    config: ModelConfig,
+    initial: State,
+    parts: Parts,
+    form: DataForm,
+    ranges: tuple[LayerRange, ...] = (),
+) -> PreparedRun:
+    """Return the run that these make: its order, learning rates, decisions and identity.
+
+    Args:
+        run: the run file, resolved.
+        config: the model.
+        initial: the state before the first step.
+        parts: the samples.
+        form: names and scaling.
+        ranges: how the weights of each layer are stored at the start.
+
+    Raises:
+        RunFileError: settings that contradict the number of samples.
+    """
+    schedule, rates = _schedule(run, len(parts.train))
+    monitored = parts.train if parts.validation is None else parts.validation
+    monitor = _monitor(run, config.loss, rates, monitored)
+    run_id = _run_id(run, config, initial, parts.train, monitor)
+    return PreparedRun(
+        run, config, initial, run_id, parts, schedule, form, ranges, monitor
     )
 
 
@@ -311,7 +384,10 @@ def _initial(
     )
     layer_ranges = ranges(config, weights, model.init, model.headroom)
     rooms = [r.headroom for r in layer_ranges]
-    state = initial_state(config, weights, run.seed, scaling.exponent, rooms, biases)
+    exponents = read_hidden_exponents(path) if path is not None else None
+    state = initial_state(
+        config, weights, run.seed, scaling.exponent, rooms, biases, exponents
+    )
     return state, layer_ranges
 
 

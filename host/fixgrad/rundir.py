@@ -1,11 +1,14 @@
 """The folder of a run: resolved run file, names and scaling, parameters, metrics, checkpoint.
 
     run.toml         the run file, every default filled in
-    data.json        names and scaling of features and targets, identity of the run
+    data.json        names and scaling of features and targets, identity of the run and its samples
+    samples.npz      the samples, quantised: training, validation and test part
     initial.npz      state before the first step
     final.npz        state after the last one
     checkpoint.npz   state, position and tally of the last checkpoint; decisions so far, best state
     metrics.jsonl    one JSON object an epoch
+    result.json      what `fixgrad train` told at the end: test part, board, link
+    history.npz      what the reference found inside the run (fixgrad.history), once it was asked
 
 Parameters are integers: weights_l int16 [n_out, n_in] in units of 2**weight_exponent[l], bias_l
 int32 [n_out] in units of 2**(weight_exponent[l] + activation_exponent[l]). Nothing is pickled.
@@ -28,14 +31,17 @@ from numpy.typing import NDArray
 
 from fixgrad.datasets import Scaling
 from fixgrad.errors import ModelError, RunFileError
+from fixgrad.history import History
 from fixgrad.model import ModelConfig, State, state_bytes
-from fixgrad.run import DataForm, PreparedRun, build_config
+from fixgrad.run import DataForm, Parts, PreparedRun, assemble, build_config
 from fixgrad.runfile import RunFile, format_run, load_run
+from fixgrad.samplesfile import decode_parts, encode_parts, parts_sha256
 from fixgrad.stopping import Course
 from fixgrad.targets import TargetForm
 
 _RUN, _DATA, _METRICS = "run.toml", "data.json", "metrics.jsonl"
 _INITIAL, _FINAL, _CHECKPOINT = "initial.npz", "final.npz", "checkpoint.npz"
+_SAMPLES, _HISTORY, _RESULT = "samples.npz", "history.npz", "result.json"
 _TALLY = ("samples", "loss_sum", "correct", "wsat", "asat", "bsat")
 
 
@@ -78,9 +84,10 @@ class RunFolder:
             OSError: the folder cannot be written.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        for name in (_FINAL, _CHECKPOINT, _METRICS):
+        for name in (_FINAL, _CHECKPOINT, _METRICS, _HISTORY, _RESULT):
             (self.path / name).unlink(missing_ok=True)
         write_atomic(self.path / _DATA, _form_text(prepared).encode())
+        write_atomic(self.path / _SAMPLES, encode_parts(prepared.parts))
         self._save_state(_INITIAL, prepared.config, prepared.initial)
         write_atomic(self.path / _RUN, format_run(prepared.run).encode())
 
@@ -117,7 +124,48 @@ class RunFolder:
         """
         return self._data()[1]
 
-    def _data(self) -> tuple[DataForm, int]:
+    def data_sha256(self) -> str:
+        """Return what identifies the samples of the run, in hexadecimal digits.
+
+        Raises:
+            RunFileError: data.json is missing or damaged.
+        """
+        return self._data()[2]
+
+    def parts(self) -> Parts:
+        """Return the samples of the run.
+
+        Raises:
+            RunFileError: they are missing, damaged or not those that the run was begun with.
+        """
+        path = self.path / _SAMPLES
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise RunFileError(f"cannot read {path}: {error.strerror}") from error
+        parts = decode_parts(data)
+        if parts is None or parts_sha256(parts) != self.data_sha256():
+            raise self._damaged(_SAMPLES)
+        return parts
+
+    def reopen(self) -> PreparedRun:
+        """Prepare the run of this folder again, from the folder alone.
+
+        Raises:
+            RunFileError: there is none, or a file of it is missing, damaged or was changed.
+            ModelError: a limit of NUMERICS is broken.
+        """
+        run, form = self.run(), self.form()
+        config = build_config(run, form.scaling)
+        prepared = assemble(run, config, self.initial(config), self.parts(), form)
+        if prepared.run_id != self.run_id():
+            raise RunFileError(
+                f"{self.path} was begun with other settings or another version of fixgrad: its "
+                "files no longer make the run that it names; train the run again"
+            )
+        return prepared
+
+    def _data(self) -> tuple[DataForm, int, str]:
         path = self.path / _DATA
         try:
             value = json.loads(path.read_text("utf-8"))
@@ -127,7 +175,7 @@ class RunFolder:
                 tuple(str(name) for name in value["feature_names"]),
                 Scaling.from_json(json.dumps(value["scaling"]), str(path)),
             )
-            return form, int(value["run_id"])
+            return form, int(value["run_id"]), str(value["sha256"])
         except OSError as error:
             raise RunFileError(f"cannot read {path}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
@@ -146,13 +194,17 @@ class RunFolder:
         """Write the state after the last step."""
         self._save_state(_FINAL, config, state)
 
+    def has_ended(self) -> bool:
+        """Tell whether the run was trained to its end."""
+        return (self.path / _FINAL).exists()
+
     def final(self, config: ModelConfig) -> State:
         """Return the state after the last step.
 
         Raises:
             RunFileError: the run has not ended, or the file does not belong to it.
         """
-        if not (self.path / _FINAL).exists():
+        if not self.has_ended():
             raise RunFileError(
                 f"{self.path} holds no trained parameters yet ({_FINAL} is missing); finish the "
                 f"run: fixgrad train --resume {self.path} --port URL"
@@ -242,6 +294,51 @@ class RunFolder:
             lines.append(entry)
         return lines
 
+    def digests(self) -> list[int]:
+        """Return the device's digest after every recorded epoch, the first one first.
+
+        Raises:
+            RunFileError: metrics.jsonl is damaged.
+        """
+        lines = self.metrics()
+        try:
+            if [line["epoch"] for line in lines] != list(range(1, len(lines) + 1)):
+                raise self._damaged(_METRICS)
+            return [int(str(line["digest"]), 16) for line in lines]
+        except (KeyError, ValueError) as error:
+            raise self._damaged(_METRICS) from error
+
+    def save_result(self, values: Mapping[str, object]) -> None:
+        """Keep what was told at the end of the run."""
+        write_atomic(self.path / _RESULT, json.dumps(values, indent=1).encode())
+
+    def result(self) -> dict[str, Any] | None:
+        """Return what was told at the end of the run; None where it has not ended.
+
+        Raises:
+            RunFileError: the file is damaged.
+        """
+        path = self.path / _RESULT
+        if not path.exists():
+            return None
+        try:
+            value = json.loads(path.read_text("utf-8"))
+            value["link"], value["board"], value["port"], value["seconds"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._damaged(_RESULT) from error
+        return dict(value)
+
+    def history(self, run_id: int) -> History | None:
+        """Return the history that was kept; None if there is none of this run."""
+        try:
+            return History.decode((self.path / _HISTORY).read_bytes(), run_id)
+        except OSError:
+            return None
+
+    def save_history(self, history: History, run_id: int) -> None:
+        """Keep what the reference found inside the run of an identity."""
+        write_atomic(self.path / _HISTORY, history.encode(run_id))
+
     def keep_metrics(self, epochs: int) -> None:
         """Keep the lines of the first epochs only: what a resumed run has not yet to repeat."""
         kept = [line for line in self.metrics() if line.get("epoch", 0) <= epochs]
@@ -324,6 +421,7 @@ def _form_text(prepared: PreparedRun) -> str:
     return json.dumps(
         {
             "run_id": prepared.run_id,
+            "sha256": parts_sha256(prepared.parts),
             "name": form.name,
             "target": form.target.to_dict(),
             "feature_names": form.feature_names,

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from fixgrad.device import Device
 from fixgrad.planner import plan
+from fixgrad.protocol import BATCH_FIELDS, field_bytes
 from fixgrad.stream import ListedSchedule, SampleStream
 from fixgrad.vectors import load_case
 
+BATCH_HEADER_BYTES = field_bytes(BATCH_FIELDS)
 _RUN_ID = 0x5E1F7E57
 
 
@@ -65,6 +67,10 @@ def _run_case(device: Device, path: Path) -> CaseResult:
         return CaseResult(case.name, Outcome.DOES_NOT_FIT, 0, needed, detail)
     schedule = ListedSchedule(case.samples_per_step, case.learning_rates)
     stream = SampleStream(schedule, case.samples.wire(case.config), split_steps=True)
+    message, longest = stream.sample_bytes + BATCH_HEADER_BYTES, device.info.payload_max
+    if message > longest:
+        detail = f"a sample takes {message} B on the wire, the board accepts {longest} B"
+        return CaseResult(case.name, Outcome.DOES_NOT_FIT, 0, needed, detail)
 
     def failed(steps: int, what: str, got: int, expected: int) -> CaseResult:
         detail = f"{what} is {got:#010x}, expected {expected:#010x}"

@@ -42,6 +42,7 @@ BITS_PER_BYTE = 10
 POLL_S = 1.0
 """Pause between two questions how far a TRAIN_TO has come."""
 
+_OK = bytes([Status.OK])
 _CORRUPT = bytes([Status.CORRUPT])
 _QUESTION = pack(READ_FIELDS, region=NO_REGION, count=0)
 
@@ -527,6 +528,8 @@ class Session:
             return 0
         if request.type == Message.COMMIT:
             return 1
+        if request.type == Message.SAVE and frame.payload[:1] != _OK:
+            return 1  # with the device's position, which may be another one
         if request.type not in (Message.DATA, Message.TRAIN_TO):
             return int(_echoes(frame, request))
         count = 0

@@ -235,14 +235,18 @@ class SampleStream:
 class CachedStream:
     """A run whose samples the device holds."""
 
-    def __init__(self, schedule: Schedule, *, split_steps: bool = False) -> None:
+    def __init__(
+        self, schedule: Schedule, *, bytes_max: int = 1 << 16, split_steps: bool = False
+    ) -> None:
         """Take the steps.
 
         Args:
             schedule: the steps.
+            bytes_max: largest payload that the device has room for, one record at least.
             split_steps: end a stretch with its step, so that every step is acknowledged alone.
         """
         self.schedule = schedule
+        self._bytes_max = bytes_max
         self._split_steps = split_steps
 
     def payload(self, position: int, stop: int, limit: int) -> tuple[bytes, int]:
@@ -256,7 +260,7 @@ class CachedStream:
         Returns:
             The payload, and how many samples it spans.
         """
-        schedule = self.schedule
+        schedule, limit = self.schedule, min(limit, self._bytes_max)
         at, step = position, schedule.step_of(position)
         records: list[bytes] = []
         while at < stop and (len(records) + 1) * _BATCH_BYTES <= limit:

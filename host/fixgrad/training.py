@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from fixgrad.delivery import Delivery, plain
-from fixgrad.device import Device, Evaluation, Progress
+from fixgrad.device import NO_DATASET, Device, Evaluation, Progress
 from fixgrad.errors import LinkError, PortError
 from fixgrad.model import ModelConfig, State, state_bytes
 from fixgrad.protocol import Loss
@@ -244,6 +244,17 @@ def train(
     return trainer.run(adopt)
 
 
+def checkpoint_spacing(config: ModelConfig, sample_bytes: int) -> int:
+    """Return how many samples of so many bytes lie between two checkpoints inside an epoch."""
+    spacing_bytes = max(SPACING_STATES * state_bytes(config), SPACING_BYTES_MIN)
+    return -(-spacing_bytes // sample_bytes)
+
+
+def end_of_stretch(schedule: EpochSchedule, due: int, epoch_end: int) -> int:
+    """Return where a checkpoint that is due at a position is made: at the end of its step."""
+    return schedule.step_start(schedule.step_of(min(due, epoch_end) - 1) + 1)
+
+
 class _Trainer:
     def __init__(
         self,
@@ -276,9 +287,7 @@ class _Trainer:
         self._tally = checkpoint.tally
         self._baseline: Progress | None = None
         self._losses = 0
-        spacing_bytes = max(SPACING_STATES * state_bytes(config), SPACING_BYTES_MIN)
-        self._spacing_max = -(-spacing_bytes // delivery.wire.shape[1])
-        self._spacing = self._spacing_max
+        self._spacing = self._spacing_max = checkpoint_spacing(config, delivery.wire.shape[1])
 
     def run(self, adopt: bool) -> Iterator[Event]:
         restored = self._recover(adopt)
@@ -335,9 +344,7 @@ class _Trainer:
                 return
             else:
                 yield Saved(self._checkpoint)
-        yield from self._ended()
-        if self._save_every:
-            self._device.save(self._device.hello().next)
+        yield from self._conclude()
 
     def _begin_saving(self) -> None:
         """Tell the board to keep the run in its flash, at the next start of a step."""
@@ -351,8 +358,7 @@ class _Trainer:
     def _next_stop(self, epoch_end: int) -> int:
         """Return where the next checkpoint is due: at the end of a step."""
         due = max(self._checkpoint.position + self._spacing, self._position + 1)
-        last = min(due, epoch_end) - 1
-        return self._schedule.step_start(self._schedule.step_of(last) + 1)
+        return end_of_stretch(self._schedule, due, epoch_end)
 
     def _narrow(self) -> None:
         """Make the next checkpoint due before the device is likely to be lost again."""
@@ -376,29 +382,53 @@ class _Trainer:
         position = self._schedule.step_start(state.step)
         return Checkpoint(state, position, self._tally, course, best)
 
-    def _ended(self) -> Iterator[Event]:
-        """Say how the run ended, where that is not its last epoch; restore the best weights."""
-        point = self._checkpoint
+    def _conclude(self) -> Iterator[Event]:
+        """Restore the best weights, keep the end on the board, and say how the run ended.
+
+        As far as that was asked for, and for `Ended` where that is not the last epoch's end.
+        """
+        point, size = self._checkpoint, self._schedule.samples
+        if point.best is not None or self._save_every:
+            yield from self._settle()
         if self._monitor is None or not (point.course.ended or self._monitor.restores_best):
             return
-        epoch = point.position // self._schedule.samples
-        state = point.state
-        if point.best is not None:
-            state, epoch_of_state = point.best, point.course.best_epoch
-            position = epoch_of_state * self._schedule.samples
-            self._load_best(state, position)
-        else:
-            epoch_of_state = epoch
-        yield Ended(epoch, point.course.ended, state, epoch_of_state)
+        state, position = self._end_point()
+        yield Ended(point.position // size, point.course.ended, state, position // size)
 
-    def _load_best(self, state: State, position: int) -> None:
-        """Load a state without the samples, again where the device is reset meanwhile."""
+    def _end_point(self) -> tuple[State, int]:
+        """Return the state that the run ends with, and its position."""
+        point = self._checkpoint
+        if point.best is None:
+            return point.state, point.position
+        return point.best, point.course.best_epoch * self._schedule.samples
+
+    def _settle(self) -> Iterator[Event]:
+        """Make the board hold the end of the run and keep it, whatever happens meanwhile."""
         while True:
             try:
-                self._device.load(self._config, state, self._plain_id, position)
+                position = self._hold_end()
+                if self._save_every:
+                    self._device.save(position)
                 return
             except SessionLostError as error:
                 self._note_loss(error)
+            except (PortError, NoAnswerError) as error:
+                if self._patience is None:
+                    raise
+                yield Waiting(str(error))
+                restored = self._reconnect(self._patience, error)
+                yield Recovered(self._position, restored, self._device.url)
+
+    def _hold_end(self) -> int:
+        """Make the device hold what the run ends with; return its position."""
+        state, position = self._end_point()
+        run_id, region = self._run_id, self._delivery.region
+        if self._checkpoint.best is not None:
+            run_id, region = self._plain_id, NO_DATASET
+        info = self._device.hello()
+        if (info.run_id, info.next) != (run_id, position):
+            self._device.load(self._config, state, run_id, position, region)
+        return position
 
     def _recover(self, adopt: bool) -> bool:
         """Make the device hold this run; return whether the checkpoint was loaded.

@@ -1,153 +1,39 @@
-/* The store on a strict simulated flash whose power fails.
+/* The store on the simulated flash of weak_flash.h.
  *
  *     store_power SECTOR_BYTES SECTORS UNIT PAYLOAD_BYTES SAVES STEP ROUNDS WEAR_OUT
  *
- * A bank has SECTORS sectors. A sector is erased at once and a unit is programmed at once, only
- * where it is blank and safely so. A cut operation leaves any mix of before and after, which may
- * read differently from one start to the next until it is erased.
  * First SAVES checkpoints without a power loss; with WEAR_OUT sectors keep nothing after so many
- * erases, the last ones first. Then the same with the power lost at operation 1, 1 + STEP, ... and at random after
- * that; STEP 0: none. Prints what happened as JSON; exits with 1 and a line where a wrong
- * checkpoint, an old one or none is found. */
-#include "flash.h"
+ * erases, the last ones first. Then the same with the power lost at operation 1, 1 + STEP, ... and
+ * at random after that, ROUNDS times. Prints what happened as JSON; exits with 1 and a line where a
+ * wrong checkpoint, an old one or none is found. */
 #include "store.h"
+#include "weak_flash.h"
 
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BYTES_MAX (1u << 19)
 #define RUN_ID 0x5EED0001u
 #define LOSSES_MAX 20u
 
-typedef struct {
-    uint32_t sector_bytes, sectors, unit; /* of one bank */
-    uint8_t bytes[FLASH_BANKS][BYTES_MAX];
-    uint8_t before[FLASH_BANKS][BYTES_MAX]; /* what a weak unit may read as too */
-    bool weak[FLASH_BANKS][BYTES_MAX];      /* per unit: interrupted */
-    uint32_t erases[FLASH_BANKS][BYTES_MAX];
-    uint32_t wear_out; /* erases after which a sector keeps nothing; 0: none */
-    uint64_t operations, cut;
-    uint32_t losses;
-    uint64_t random;
-    jmp_buf power;
-} flash_t;
-
-static flash_t flash;
-
-static uint32_t draw(void)
-{
-    flash.random = flash.random * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(flash.random >> 33);
-}
+static jmp_buf power;
 
 static void fail(const char *what, uint32_t a, uint32_t b)
 {
     printf("%s: %u, %u after %llu operations, %u power losses\n", what, a, b,
-           (unsigned long long)flash.operations, flash.losses);
+           (unsigned long long)weak_flash.operations, weak_flash.losses);
     exit(1);
 }
 
-/* A unit that holds nothing, all or a part of what an operation was to make of it. */
-static void interrupt_unit(uint32_t bank, uint32_t at, const uint8_t *after)
+void weak_flash_misused(const char *what, uint32_t a, uint32_t b)
 {
-    const uint32_t how = draw() % 4u;
-    flash.weak[bank][at] = true;
-    for (uint32_t i = at; i < at + flash.unit; i++) {
-        const uint8_t old = flash.bytes[bank][i], new = after == NULL ? 0xFF : after[i - at];
-        const uint8_t done = how == 0 ? 0 : how == 1 ? 0xFF : (uint8_t)draw();
-        flash.before[bank][i] = old;
-        flash.bytes[bank][i] = (uint8_t)((old & ~done) | (new & done));
-    }
+    fail(what, a, b);
 }
 
-/* True where this operation is the one that loses its power. */
-static bool is_cut(void)
+void weak_flash_lose_power(void)
 {
-    flash.operations++;
-    return flash.operations == flash.cut;
-}
-
-static void lose_power(void)
-{
-    flash.losses++;
-    longjmp(flash.power, 1);
-}
-
-uint32_t flash_bank_bytes(void)
-{
-    return flash.sector_bytes * flash.sectors;
-}
-
-const uint8_t *flash_bank(uint32_t bank)
-{
-    return flash.bytes[bank];
-}
-
-static bool is_worn(uint32_t bank, uint32_t sector)
-{
-    return flash.wear_out != 0 && flash.erases[bank][sector] + sector > flash.wear_out;
-}
-
-bool flash_erase(uint32_t bank)
-{
-    for (uint32_t sector = 0; sector < flash.sectors; sector++) {
-        const bool cut = is_cut();
-        const uint32_t start = sector * flash.sector_bytes;
-        flash.erases[bank][sector]++;
-        for (uint32_t at = start; at < start + flash.sector_bytes; at += flash.unit) {
-            if (cut) {
-                interrupt_unit(bank, at, NULL);
-            } else {
-                flash.weak[bank][at] = false;
-                memset(flash.bytes[bank] + at, 0xFF, flash.unit);
-            }
-        }
-        if (cut) {
-            lose_power();
-        }
-    }
-    return true;
-}
-
-bool flash_program(uint32_t bank, uint32_t offset, const uint8_t *bytes, size_t count)
-{
-    if (offset % flash.unit != 0 || count % flash.unit != 0 || offset + count > flash_bank_bytes()) {
-        fail("programmed beside the units", offset, (uint32_t)count);
-    }
-    for (uint32_t at = offset; at < offset + count; at += flash.unit, bytes += flash.unit) {
-        for (uint32_t i = at; i < at + flash.unit; i++) {
-            if (flash.bytes[bank][i] != 0xFF || flash.weak[bank][at]) {
-                fail("programmed a unit that is not blank", bank, at);
-            }
-        }
-        if (is_cut()) {
-            interrupt_unit(bank, at, bytes);
-            lose_power();
-        }
-        memcpy(flash.bytes[bank] + at, bytes, flash.unit);
-        if (is_worn(bank, at / flash.sector_bytes)) {
-            flash.bytes[bank][at] |= 1u;
-        }
-    }
-    return true;
-}
-
-/* Weak units read as one or the other from now on. */
-static void start(void)
-{
-    for (uint32_t bank = 0; bank < FLASH_BANKS; bank++) {
-        for (uint32_t at = 0; at < flash_bank_bytes(); at += flash.unit) {
-            if (flash.weak[bank][at] && draw() % 2u != 0) {
-                for (uint32_t i = at; i < at + flash.unit; i++) {
-                    const uint8_t other = flash.before[bank][i];
-                    flash.before[bank][i] = flash.bytes[bank][i];
-                    flash.bytes[bank][i] = other;
-                }
-            }
-        }
-    }
+    longjmp(power, 1);
 }
 
 static uint8_t payload_byte(uint32_t save, uint32_t i)
@@ -184,19 +70,12 @@ static void check(uint32_t kept, uint32_t tried, uint32_t bytes)
     }
 }
 
-/* A blank flash. */
+/* A blank flash whose power fails. */
 static void reset(uint64_t cut, uint32_t round, uint32_t wear_out)
 {
-    for (uint32_t bank = 0; bank < FLASH_BANKS; bank++) {
-        memset(flash.bytes[bank], 0xFF, flash_bank_bytes());
-        memset(flash.weak[bank], 0, flash_bank_bytes());
-        memset(flash.erases[bank], 0, flash.sectors * sizeof(uint32_t));
-    }
-    flash.operations = 0;
-    flash.losses = 0;
-    flash.cut = cut;
-    flash.wear_out = wear_out;
-    flash.random = (cut << 20 | round) * 2862933555777941757u + 3037000493u;
+    weak_flash_blank(cut << 20 | round);
+    weak_flash.cut = cut;
+    weak_flash.wear_out = wear_out;
 }
 
 /* Saves until all are kept or the flash is worn out, through every power loss. */
@@ -206,12 +85,13 @@ static uint32_t campaign(uint32_t bytes, uint32_t saves)
     static uint32_t kept, tried;
     kept = 0;
     tried = 0;
-    if (setjmp(flash.power) != 0) {
-        const uint64_t next = flash.operations + 1u + draw() % (4u << draw() % 12u);
-        flash.cut = flash.losses < LOSSES_MAX ? next : 0;
+    if (setjmp(power) != 0) {
+        const uint32_t range = 4u << weak_flash_draw() % 12u;
+        const uint64_t next = weak_flash.operations + 1u + weak_flash_draw() % range;
+        weak_flash.cut = weak_flash.losses < LOSSES_MAX ? next : 0;
     }
     store = (store_t){0};
-    start();
+    weak_flash_start();
     check(kept, tried, bytes);
     while (kept < saves) {
         tried = kept + 1u;
@@ -221,8 +101,8 @@ static uint32_t campaign(uint32_t bytes, uint32_t saves)
         kept = tried;
         check(kept, tried, bytes);
     }
-    flash.cut = 0;
-    start();
+    weak_flash.cut = 0;
+    weak_flash_start();
     check(kept, tried, bytes);
     return kept;
 }
@@ -232,8 +112,8 @@ static void most_and_least_erases(uint32_t *most, uint32_t *least)
     *most = 0;
     *least = UINT32_MAX;
     for (uint32_t bank = 0; bank < FLASH_BANKS; bank++) {
-        for (uint32_t sector = 0; sector < flash.sectors; sector++) {
-            const uint32_t erases = flash.erases[bank][sector];
+        for (uint32_t sector = 0; sector < weak_flash.sectors; sector++) {
+            const uint32_t erases = weak_flash.erases[bank][sector];
             *most = erases > *most ? erases : *most;
             *least = erases < *least ? erases : *least;
         }
@@ -249,17 +129,18 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; i < 8; i++) {
         number[i] = (uint32_t)strtoul(argv[1u + i], NULL, 0);
     }
-    flash.sector_bytes = number[0];
-    flash.sectors = number[1];
-    flash.unit = number[2];
+    weak_flash.sector_bytes = number[0];
+    weak_flash.sectors = number[1];
+    weak_flash.unit = number[2];
     const uint32_t bytes = number[3], saves = number[4], step = number[5];
     const uint32_t rounds = number[6], wear_out = number[7];
-    if (flash.sector_bytes * flash.sectors > BYTES_MAX || flash.sectors == 0 || flash.unit == 0 || step == 0) {
+    if (flash_bank_bytes() > WEAK_FLASH_BYTES_MAX || flash_bank_bytes() == 0 ||
+        weak_flash.unit == 0 || step == 0) {
         return 2;
     }
     reset(0, 0, wear_out);
     const uint32_t kept = campaign(bytes, saves);
-    const uint64_t operations = flash.operations;
+    const uint64_t operations = weak_flash.operations;
     uint32_t most, least;
     most_and_least_erases(&most, &least);
     uint64_t cuts = 0, losses = 0;
@@ -270,7 +151,7 @@ int main(int argc, char **argv)
                 fail("not all saves were kept, cut at", (uint32_t)cut, saves);
             }
             cuts++;
-            losses += flash.losses;
+            losses += weak_flash.losses;
         }
     }
     printf("{\"kept\": %u, \"operations\": %llu, \"most_erases\": %u, \"least_erases\": %u, "

@@ -4,9 +4,10 @@
     .venv/bin/python tests/fuzz/fuzz.py bytes --seconds 3600
 
 Those of `python_targets` compare the decoders and damage every kind of file. With libFuzzer:
-`bytes` (any bytes), `frames` (whole frames with a valid CRC, to reach what lies behind it)
-and `decode` (decoder and encoder). tests/fuzz/corpus holds inputs to begin with; what a target
-finds lies in build/fuzz.
+`bytes` (any bytes), `frames` (whole frames with a valid CRC, to reach what lies behind it),
+`flash` (a start with any bytes in the flash), `record` (a start with a checkpoint whose CRCs are
+valid, then frames) and `decode` (decoder and encoder). tests/fuzz/corpus holds inputs to begin
+with; what a target finds lies in build/fuzz.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 CORE = ROOT / "firmware" / "core"
 BUILD = ROOT / "build" / "fuzz"
-ALL = tuple(path for path in sorted(CORE.glob("*.c")) if path.name != "store.c")
+DEVICE = (*sorted(CORE.glob("*.c")), HERE / "ram_flash.c")
 TARGETS = {
-    "bytes": ("receive.c", (), ALL),
-    "frames": ("receive.c", ("-DFUZZ_FRAMES",), ALL),
+    "bytes": ("receive.c", (), DEVICE),
+    "frames": ("receive.c", ("-DFUZZ_FRAMES",), DEVICE),
+    "flash": ("receive.c", ("-DFUZZ_FLASH",), DEVICE),
+    "record": ("receive.c", ("-DFUZZ_FRAMES", "-DFUZZ_RECORD"), DEVICE),
     "decode": ("decode.c", (), (CORE / "cobs.c",)),
 }
 FLAGS = (

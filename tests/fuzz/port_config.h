@@ -1,7 +1,11 @@
-/* Fuzzed device: sizes of the link. */
+/* Fuzzed device: sizes of the link, of its memory and of its flash. */
 #ifndef PORT_CONFIG_H
 #define PORT_CONFIG_H
 
 #define LINK_PAYLOAD_MAX 256u
+#define PORT_STORE 1
+
+#define ARENA_BYTES 6000u
+#define BANK_BYTES 4096u
 
 #endif

@@ -116,7 +116,7 @@ def _folder_file(name: str) -> Target:
         run.create(prepared)
         point = Checkpoint(prepared.initial, 0, Tally())
         run.save_checkpoint(prepared.config, point.state, 0, vars(point.tally))
-        run.append_metrics({"epoch": 1, "loss": 0.5, "accuracy": 0.5})
+        run.append_metrics({"epoch": 1, "loss": 0.5, "accuracy": 0.5, "digest": "0123abcd"})
 
         def load() -> None:
             run.form()
@@ -124,6 +124,8 @@ def _folder_file(name: str) -> Target:
             run.checkpoint(prepared.config)
             run.initial(prepared.config)
             run.metrics()
+            run.digests()
+            run.parts()
 
         yield from _damage(run.path / name, load, seed)
 
@@ -163,7 +165,7 @@ TARGETS: dict[str, Target] = {
     "run file": run_file,
     **{
         name: _folder_file(name)
-        for name in ("data.json", "checkpoint.npz", "initial.npz", "metrics.jsonl")
+        for name in ("samples.npz", "data.json", "checkpoint.npz", "initial.npz", "metrics.jsonl")
     },
     "vector": vector,
     "csv": _data_set("csv"),

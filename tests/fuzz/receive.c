@@ -1,8 +1,12 @@
-/* libFuzzer: any bytes into the device's receive path.
+/* libFuzzer: any bytes into the device's receive path, or into its flash before it starts.
  *
  * With FUZZ_FRAMES the input is cut into frames, each with a valid CRC and the session the device
  * has, so that what lies behind the CRC is reached: first byte of a piece its length, then type, pos
- * and payload. Without it the bytes go in as they are. */
+ * and payload. With FUZZ_RECORD too, a checkpoint with valid CRCs stands before them, which the
+ * device starts with: u16 length, then a byte whose lowest bit says whether the lengths of its
+ * regions are left as they are, run id, position and payload. With FUZZ_FLASH the bytes fill the
+ * flash as they are. With none of these they are received as they are. At the end the device starts
+ * again, with what it kept. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,8 +18,9 @@
 #include "mlp_dataset.h"
 #include "mlp_model.h"
 #include "port.h"
+#include "ram_flash.h"
+#include "store.h"
 
-#define ARENA_BYTES 6000u
 #define WORK_MAX 40u
 
 const char port_board[] = "fuzz";
@@ -51,7 +56,7 @@ static void send_frame(link_t *l, const uint8_t *piece, size_t count)
     const size_t room = sizeof frame - head - FRAME_TRAILER_BYTES;
     const size_t payload = count > 2 ? (count - 2 < room ? count - 2 : room) : 0;
     memcpy(frame + head, count > 2 ? piece + 2 : piece, payload);
-    if (frame[0] == MSG_DATA || frame[0] == MSG_TRAIN_TO) {
+    if (frame[0] == MSG_DATA || frame[0] == MSG_TRAIN_TO || frame[0] == MSG_SAVE) {
         bytes_put_u32(frame + 2, l->trainer.next + (frame[2] > 200u));
     }
     bytes_put_u32(frame + head + payload, crc32_update(0, frame, head + payload));
@@ -95,6 +100,36 @@ static void commit_loaded(link_t *l)
 }
 #endif
 
+#ifdef FUZZ_RECORD
+#define PIECE_HEAD_BYTES 11u
+#define RECORD_HEAD_BYTES 12u
+
+static void copy(const void *context, uint32_t offset, uint8_t *bytes, size_t count)
+{
+    memcpy(bytes, (const uint8_t *)context + offset, count);
+}
+
+/* Lets the store write a checkpoint; returns the bytes of input that it took. */
+static size_t keep_record(const uint8_t *data, size_t size)
+{
+    static uint8_t payload[BANK_BYTES];
+    store_t store = {0};
+    if (size < PIECE_HEAD_BYTES) {
+        return size;
+    }
+    const uint32_t left = (uint32_t)size - PIECE_HEAD_BYTES, wanted = bytes_u16(data);
+    uint32_t count = wanted < left ? wanted : left;
+    count = count < sizeof payload ? count : (uint32_t)sizeof payload;
+    memcpy(payload, data + PIECE_HEAD_BYTES, count);
+    if (count >= RECORD_HEAD_BYTES && (data[2] & 1u) == 0) {
+        bytes_put_u32(payload + 8,
+                      count - RECORD_HEAD_BYTES - bytes_u32(payload) - bytes_u32(payload + 4));
+    }
+    (void)store_save(&store, bytes_u32(data + 3), bytes_u32(data + 7), count, copy, payload);
+    return PIECE_HEAD_BYTES + count;
+}
+#endif
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -104,6 +139,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     }
     memset(arena, 0, ARENA_BYTES);
+    ram_flash_fill(NULL, 0);
+#ifdef FUZZ_FLASH
+    ram_flash_fill(data, size);
+#elif defined FUZZ_RECORD
+    const size_t taken = keep_record(data, size);
+    data += taken;
+    size -= taken;
+#endif
     link_init(l, 1, arena, ARENA_BYTES);
 #ifdef FUZZ_FRAMES
     const uint8_t hello[] = {MSG_HELLO};
@@ -118,10 +161,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         data += 1 + count;
         size -= 1 + count;
     }
-#else
+#elif !defined FUZZ_FLASH
     link_receive(l, data, size);
-    work(l);
 #endif
+    work(l);
+    link_init(l, 2, arena, ARENA_BYTES);
     free(arena);
     free(l);
     return 0;

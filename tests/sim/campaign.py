@@ -5,6 +5,7 @@
 
 A run passes if every sample was applied once, in order and with its own bytes, if STATE was that of
 the NumPy reference before and after every sample, and if the host ends with the reference's state.
+Where the device keeps checkpoints, it must go on from the newest one after every start.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import multiprocessing
 import random
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from fixgrad.session import EXPIRIES_MAX, SessionLostError  # noqa: E402
 from fixgrad.training import Checkpoint, EpochDone, Saved, Tally  # noqa: E402
 from line import Faults, HostKilledError, Line  # noqa: E402
 from scenarios import CONFIGS, EPOCHS, RUN_ID, SAMPLES, Scenario, scenario  # noqa: E402
-from simulated_device import ARENA_BYTES, SimulatedDevice  # noqa: E402
+from simulated_device import ARENA_BYTES, FLASHES, SimulatedDevice  # noqa: E402
 
 WINDOWS = (270, 540, 810, 1080)
 """Room for 1 to 4 frames of the largest payload."""
@@ -45,6 +46,11 @@ QUESTIONS_BYTES = EXPIRIES_MAX * len(b"\0" + encode_frame(Message.READ, 1, 1, by
 OTHER_RUN_ID = 0xBAD
 HOST_SESSIONS = 100
 """Hosts begin at sessions 1..100 and say HELLO at most so often: 201..255 are an earlier run's."""
+
+STEPS_BETWEEN_SAVES = (1, 2, 3, 7, 20, 1000)
+
+CUTS_MAX = 6
+"""Power failures of the flash in a run at most: between two of them a save must end."""
 
 HOSTS_MAX = 400
 LOST_LINK = ("stopped answering", "nothing answers", "is not fixgrad", "does not answer HELLO",
@@ -84,10 +90,10 @@ class Host:
 
     def __init__(
         self, line: Line, run: Scenario, rng: random.Random, totals: Totals,
-        delivery: Delivery | None = None,
+        delivery: Delivery | None = None, save_every: int = 0,
     ) -> None:  # fmt: skip
         self.line, self.run, self.rng, self.totals = line, run, rng, totals
-        self.delivery = delivery
+        self.delivery, self.save_every = delivery, save_every
         self.disk = Checkpoint(run.initial, 0, Tally())
         self.adopt = False
         self.expiries = 0
@@ -100,9 +106,7 @@ class Host:
             drawn = self.rng.getrandbits(count)
             return drawn % HOST_SESSIONS if count == 8 else drawn
 
-        return Device(
-            line, "sim", clock=line.clock, pause=line.pause, random_bits=bits
-        )
+        return Device(line, "sim", clock=line.clock, pause=line.pause, random_bits=bits)
 
     def train_to_the_end(self) -> None:
         """Start hosts until one reaches the end of the run."""
@@ -131,7 +135,7 @@ class Host:
         run = self.run
         events = training.train(
             device, run.config, RUN_ID, run.samples, run.schedule, self.disk,
-            delivery=self.delivery, adopt=self.adopt,
+            delivery=self.delivery, adopt=self.adopt, save_every=self.save_every,
         )  # fmt: skip
         for event in events:
             if not isinstance(event, EpochDone | Saved):
@@ -175,13 +179,28 @@ def random_delivery(run: Scenario, rng: random.Random) -> Delivery:
     return deliver(run.samples, run.config, run.schedule, ARENA_BYTES, stream=stream)
 
 
-def occupy(line: Line, rng: random.Random) -> None:
+def power_cuts(rng: random.Random) -> Iterator[int]:
+    """Yield at which operation of the flash after a start the power fails: a few times."""
+    for _ in range(rng.randrange(CUTS_MAX + 1)):
+        yield int(10 ** rng.uniform(0, 4))
+
+
+def check_kept(device: SimulatedDevice, run_id: int) -> None:
+    """Switch the device off and on: it must have the end of the run."""
+    device.boot(0)
+    status = device.status()
+    if (status.run_id, status.next) != (run_id, EPOCHS * SAMPLES):
+        raise ViolationError(f"the device kept run {status.run_id:x} at position {status.next}")
+
+
+def occupy(line: Line, rng: random.Random, save_every: int) -> None:
     """Let an earlier host begin another run on the device and vanish, its bytes still under way."""
     other = scenario(rng.randrange(len(CONFIGS)))
     device = Device(line, "sim", clock=line.clock, pause=line.pause, random_bits=lambda n: 200)
     events = training.train(
         device, other.config, OTHER_RUN_ID, other.samples, other.schedule,
         Checkpoint(other.initial, 0, Tally()), delivery=random_delivery(other, rng),
+        save_every=save_every,
     )  # fmt: skip
     for _ in range(rng.randrange(1, 4)):
         next(events, None)
@@ -197,11 +216,15 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
     rng = random.Random(seed)
     run = scenario(rng.randrange(len(CONFIGS)))
     window = rng.choice(WINDOWS)
-    device = SimulatedDevice(window)
+    keeping = random.Random(f"checkpoints on the device {seed}")
+    save_every, other_every = (
+        keeping.choice(STEPS_BETWEEN_SAVES) if keeping.random() < 0.3 else 0 for _ in range(2)
+    )
+    device = SimulatedDevice(window, flash=keeping.choice(FLASHES), flash_seed=seed)
     quiet = Faults(rng, {})
     line = Line(device, rng, window + QUESTIONS_BYTES, quiet, quiet)
     if rng.random() < 0.3:
-        occupy(line, rng)
+        occupy(line, rng, other_every)
     delivery = random_delivery(run, rng)
     device.expect(replace(run.expectation, run_id=delivery.identity(RUN_ID)))
     old = stale_frames(run)
@@ -214,9 +237,13 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
         line.reset_rate = min(10 ** rng.uniform(-4.5, -3.0), 1 / batch_bytes / 2)
     if rng.random() < 0.4:
         line.kill_rate = 10 ** rng.uniform(-3.5, -1.8)
+    line.power = power_cuts(keeping)
+    device.cut_power(next(line.power, 0))
     occupied_overflow = line.overflow
-    host = Host(line, run, rng, totals, delivery)
+    host = Host(line, run, rng, totals, delivery, save_every)
     host.train_to_the_end()
+    if save_every:
+        check_kept(device, delivery.identity(RUN_ID))
     status = device.status()
     if status.violations:
         raise ViolationError(f"(count, first position): {status.violations}")
@@ -232,7 +259,7 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
             raise ViolationError("samples were applied again without any fault")
     totals.add(
         seeds=1, cached_seeds=delivery.cached, applied=status.applied, resets=line.resets,
-        overflow=line.overflow,
+        overflow=line.overflow, saves=device.saves, power_cuts=device.power_losses,
         **{f"{kind}s": count for kind, count in line.forward.counts.items()},
     )  # fmt: skip
     totals.add(**{f"{kind}s": count for kind, count in line.backward.counts.items()})

@@ -1,14 +1,21 @@
 /* The shipping device as a library. Answers go into a buffer, and mlp_put_sample() is wrapped by the
  * linker: before and after every sample of the observed run, the sample and the whole STATE region
- * are compared with tables that an independent model filled. */
+ * are compared with tables that an independent model filled.
+ *
+ * Its flash is that of weak_flash.h. store_save() is wrapped too: after every start the device must
+ * have the run and the position that were kept last, or those whose keeping was cut short since. */
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "link.h"
 #include "mlp.h"
 #include "port.h"
+#include "store.h"
+#include "weak_flash.h"
 
 #define ARENA_BYTES 16384u
 #define GUARD_BYTES 64u
@@ -19,7 +26,16 @@ const char port_board[] = "sim";
 const char port_core[] = "host";
 
 /* What may never happen; the first position at which it did. */
-enum { WRONG_SAMPLE, WRONG_STATE_BEFORE, WRONG_STATE_AFTER, BEYOND_END, GUARD_BROKEN, KINDS };
+enum {
+    WRONG_SAMPLE,
+    WRONG_STATE_BEFORE,
+    WRONG_STATE_AFTER,
+    BEYOND_END,
+    GUARD_BROKEN,
+    WRONG_CHECKPOINT,
+    FLASH_MISUSED,
+    KINDS
+};
 
 typedef struct {
     uint32_t run_id;
@@ -31,6 +47,13 @@ typedef struct {
     uint32_t state_bytes;
 } expected_t;
 
+/* A checkpoint; run id 0: none. */
+typedef struct {
+    uint32_t run_id, next;
+} kept_t;
+
+#define POSSIBLE_MAX 64u
+
 static link_t device;
 static uint64_t memory[(ARENA_BYTES + 2u * GUARD_BYTES) / 8u];
 static expected_t expected;
@@ -38,14 +61,25 @@ static uint32_t violations[KINDS], first_at[KINDS];
 static uint32_t applied;
 static uint8_t *sent;
 static size_t sent_count, sent_max;
+static kept_t possible[POSSIBLE_MAX]; /* what a start may find: the last one kept, later attempts */
+static uint32_t possible_count, saves;
+static jmp_buf power;
 
 int __real_mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *target);
 int __wrap_mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *target);
+uint32_t __real_store_save(store_t *s, uint32_t run_id, uint32_t next, uint32_t bytes,
+                           store_source_t source, const void *context);
+uint32_t __wrap_store_save(store_t *s, uint32_t run_id, uint32_t next, uint32_t bytes,
+                           store_source_t source, const void *context);
 
+void sim_flash(uint32_t sector_bytes, uint32_t sectors, uint32_t unit, uint32_t seed);
+void sim_cut_power(uint32_t operations);
 void sim_expect(const expected_t *e);
 void sim_boot(uint32_t boot_id, uint8_t fill);
 size_t sim_receive(const uint8_t *bytes, size_t count, uint8_t *out, size_t out_max);
 uint32_t sim_work(uint32_t samples, uint8_t *out, size_t out_max, size_t *answered);
+uint32_t sim_saves(void);
+uint32_t sim_power_losses(void);
 void sim_status(uint32_t *words);
 
 void port_write(const uint8_t *bytes, size_t count)
@@ -100,6 +134,69 @@ int __wrap_mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *targ
     return status;
 }
 
+uint32_t __wrap_store_save(store_t *s, uint32_t run_id, uint32_t next, uint32_t bytes,
+                           store_source_t source, const void *context)
+{
+    const kept_t this = {run_id, next};
+    if (possible_count == POSSIBLE_MAX) {
+        abort();
+    }
+    possible[possible_count++] = this;
+    const uint32_t generation = __real_store_save(s, run_id, next, bytes, source, context);
+    if (generation != 0) {
+        possible[0] = this;
+        possible_count = 1;
+        saves++;
+    }
+    return generation;
+}
+
+void weak_flash_misused(const char *what, uint32_t a, uint32_t b)
+{
+    (void)what;
+    (void)b;
+    note(FLASH_MISUSED, a);
+}
+
+void weak_flash_lose_power(void)
+{
+    longjmp(power, 1);
+}
+
+/* Gives the device a blank flash. */
+void sim_flash(uint32_t sector_bytes, uint32_t sectors, uint32_t unit, uint32_t seed)
+{
+    weak_flash.sector_bytes = sector_bytes;
+    weak_flash.sectors = sectors;
+    weak_flash.unit = unit;
+    weak_flash_blank(seed);
+    possible[0] = (kept_t){0, 0};
+    possible_count = 1;
+    saves = 0;
+}
+
+/* Lets the power fail at so many operations of the flash from now on; 0: never. */
+void sim_cut_power(uint32_t operations)
+{
+    weak_flash.cut = operations == 0 ? 0 : weak_flash.operations + operations;
+}
+
+/* Compares what the device found in its flash with what was kept. */
+static void check_start(void)
+{
+    const kept_t found = {device.trainer.run_id, device.trainer.next};
+    bool good = false;
+    for (uint32_t i = 0; i < possible_count; i++) {
+        good = good || (possible[i].run_id == found.run_id && possible[i].next == found.next);
+    }
+    if (found.run_id == expected.run_id && found.run_id != 0) {
+        good = good && found.next <= expected.count && is_state_of(&device.trainer.mlp, found.next);
+    }
+    if (!good) {
+        note(WRONG_CHECKPOINT, found.next);
+    }
+}
+
 void sim_expect(const expected_t *e)
 {
     expected = *e;
@@ -113,7 +210,9 @@ void sim_boot(uint32_t boot_id, uint8_t fill)
     uint8_t *bytes = (uint8_t *)memory;
     memset(bytes, GUARD, sizeof memory);
     memset(bytes + GUARD_BYTES, fill, ARENA_BYTES);
+    weak_flash_start();
     link_init(&device, boot_id, bytes + GUARD_BYTES, ARENA_BYTES);
+    check_start();
 }
 
 static bool is_guard_intact(void)
@@ -127,13 +226,16 @@ static bool is_guard_intact(void)
     return true;
 }
 
-/* Gives received bytes to the device; returns how many bytes of answers it wrote to `out`. */
+/* Gives received bytes to the device; returns how many bytes of answers it wrote to `out`. Where the
+ * power fails, it was off from then on. */
 size_t sim_receive(const uint8_t *bytes, size_t count, uint8_t *out, size_t out_max)
 {
     sent = out;
     sent_max = out_max;
     sent_count = 0;
-    link_receive(&device, bytes, count);
+    if (setjmp(power) == 0) {
+        link_receive(&device, bytes, count);
+    }
     if (!is_guard_intact()) {
         note(GUARD_BROKEN, device.trainer.next);
     }
@@ -143,12 +245,15 @@ size_t sim_receive(const uint8_t *bytes, size_t count, uint8_t *out, size_t out_
 /* Lets the device train up to so many samples of its own; returns how many it did. */
 uint32_t sim_work(uint32_t samples, uint8_t *out, size_t out_max, size_t *answered)
 {
-    uint32_t done = 0;
+    static uint32_t done;
+    done = 0;
     sent = out;
     sent_max = out_max;
     sent_count = 0;
-    while (done < samples && link_work(&device)) {
-        done++;
+    if (setjmp(power) == 0) {
+        while (done < samples && link_work(&device)) {
+            done++;
+        }
     }
     if (!is_guard_intact()) {
         note(GUARD_BROKEN, device.trainer.next);
@@ -157,7 +262,19 @@ uint32_t sim_work(uint32_t samples, uint8_t *out, size_t out_max, size_t *answer
     return done;
 }
 
-/* words: applied, session, run id, next, whether it trains samples of its own, then (count, first position) of every kind. */
+/* Checkpoints that were kept on this flash, and how often its power failed. */
+uint32_t sim_saves(void)
+{
+    return saves;
+}
+
+uint32_t sim_power_losses(void)
+{
+    return weak_flash.losses;
+}
+
+/* words: applied, session, run id, next, whether it trains samples of its own, then
+ * (count, first position) of every kind. */
 void sim_status(uint32_t *words)
 {
     *words++ = applied;

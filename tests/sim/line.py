@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from simulated_device import SimulatedDevice
@@ -104,6 +104,7 @@ class Line:
         taken: bytes that the device took, and samples of its own that it trained.
         reset_after: how many of those before it is reset once.
         reset_rate, kill_rate: per one of those; per call of `read`.
+        power: operations of its flash, each counted from a start, at which its power fails.
     """
 
     device: SimulatedDevice
@@ -114,6 +115,7 @@ class Line:
     reset_rate: float = 0.0
     reset_after: int | None = None
     kill_rate: float = 0.0
+    power: Iterator[int] = field(default_factory=lambda: iter(()))
     now: float = 0.0
     taken: int = 0
     overflow: int = 0
@@ -163,6 +165,7 @@ class Line:
         if self._to_host and self.rng.getrandbits(1):
             del self._to_host[self.rng.randrange(len(self._to_host)) :]
         self.device.boot(self.rng.getrandbits(8))
+        self.device.cut_power(next(self.power, 0))
 
     def turn(self) -> None:
         """Let bytes arrive, the device work and answers travel, each by a random amount."""
@@ -194,7 +197,7 @@ class Line:
         if answers:
             self._to_host += self.backward.carry(answers)
         self.taken += len(data)
-        if until is not None:
+        if until is not None or self.device.power_failed:
             self.press_reset()
         return len(data)
 
@@ -205,7 +208,7 @@ class Line:
         if answers:
             self._to_host += self.backward.carry(answers)
         self.taken += done
-        if until is not None:
+        if until is not None or self.device.power_failed:
             self.press_reset()
         return done
 

@@ -1,7 +1,8 @@
-/* Simulated device: the smallest payloads that docs/PROTOCOL.md allows. */
+/* Simulated device: the smallest payloads that docs/PROTOCOL.md allows, and a store. */
 #ifndef PORT_CONFIG_H
 #define PORT_CONFIG_H
 
 #define LINK_PAYLOAD_MAX 256u
+#define PORT_STORE 1
 
 #endif

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 CORE = ROOT / "firmware" / "core"
+TESTS_C = ROOT / "tests" / "c"
 KINDS = (
     "wrong sample", "wrong state before", "wrong state after", "beyond the end", "guard broken",
+    "wrong checkpoint", "flash misused",
 )  # fmt: skip
 ANSWERS_MAX = 1 << 20
 ARENA_BYTES = 16384
@@ -53,6 +55,15 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class Flash:
+    """Shape of the device's flash: sectors of one of its two banks, bytes programmed at once."""
+
+    sector_bytes: int
+    sectors: int
+    unit: int
+
+
+@dataclass(frozen=True)
 class Status:
     """applied: samples of the observed run; violations: kind -> (count, first position)."""
 
@@ -64,17 +75,23 @@ class Status:
     violations: dict[str, tuple[int, int]]
 
 
+FLASHES = (Flash(1024, 8, 4), Flash(2048, 4, 2), Flash(8192, 1, 32), Flash(16384, 1, 8))
+
+
 @functools.cache
 def library(flags: tuple[str, ...] = ("-O2",)) -> ctypes.CDLL:
     """Compile and load the device."""
-    core = [path for path in sorted(CORE.glob("*.c")) if path.name != "store.c"]
-    sources = [*core, HERE / "device.c", HERE / "window.c"]
+    sources = [
+        *sorted(CORE.glob("*.c")), TESTS_C / "weak_flash.c", HERE / "device.c", HERE / "window.c",
+    ]  # fmt: skip
     command = [
         "cc", "-std=c11", "-Wall", "-Wextra", "-Werror", *flags, "-shared", "-fPIC",
-        "-Wl,--wrap=mlp_put_sample", f"-I{HERE}", f"-I{CORE}", *map(str, sources),
+        "-Wl,--wrap=mlp_put_sample,--wrap=store_save", f"-I{HERE}", f"-I{CORE}", f"-I{TESTS_C}",
+        *map(str, sources),
     ]  # fmt: skip
     key = hashlib.sha256("\0".join(command).encode())
-    for path in [*sources, *sorted([*CORE.glob("*.h"), *HERE.glob("*.h")])]:
+    headers = [*CORE.glob("*.h"), *HERE.glob("*.h"), *TESTS_C.glob("*.h")]
+    for path in [*sources, *sorted(headers)]:
         key.update(path.read_bytes())
     target = ROOT / "build" / "tests" / key.hexdigest()[:16] / "device.so"
     if not target.exists():
@@ -88,20 +105,53 @@ def library(flags: tuple[str, ...] = ("-O2",)) -> ctypes.CDLL:
 
 
 class SimulatedDevice:
-    """One device; all share the library's memory, so only the last one booted lives."""
+    """One device; all share the library's memory, so only the last one booted lives.
 
-    def __init__(self, window_bytes: int, flags: tuple[str, ...] = ("-O2",)) -> None:
+    Attributes:
+        power_failed: the power was lost: the device does nothing before `boot`.
+    """
+
+    def __init__(
+        self, window_bytes: int, flags: tuple[str, ...] = ("-O2",), *,
+        flash: Flash = FLASHES[0], flash_seed: int = 0,
+    ) -> None:  # fmt: skip
         self._library = library(flags)
         self._library.sim_set_window(ctypes.c_uint16(window_bytes))
         self._answers = ctypes.create_string_buffer(ANSWERS_MAX)
         self._boots = 0
         self._kept: object = None
+        self._losses = 0
+        self.power_failed = False
+        shape = (flash.sector_bytes, flash.sectors, flash.unit, flash_seed)
+        self._library.sim_flash(*map(ctypes.c_uint32, shape))
         self.boot(0)
 
     def boot(self, fill: int) -> None:
         """Start, with another boot id and memory full of `fill`."""
         self._boots += 1
+        self.power_failed = False
         self._library.sim_boot(ctypes.c_uint32(self._boots), ctypes.c_uint8(fill))
+
+    def cut_power(self, operations: int) -> None:
+        """Let the power fail at so many operations of the flash from now on; 0: never."""
+        self._library.sim_cut_power(ctypes.c_uint32(operations))
+
+    @property
+    def power_losses(self) -> int:
+        """How often it failed."""
+        losses: int = self._library.sim_power_losses()
+        return losses
+
+    @property
+    def saves(self) -> int:
+        """How many checkpoints it kept in its flash."""
+        saves: int = self._library.sim_saves()
+        return saves
+
+    def _note_power(self) -> None:
+        losses = self.power_losses
+        self.power_failed = losses != self._losses
+        self._losses = losses
 
     def expect(self, expectation: Expectation) -> None:
         """Observe a run from now on."""
@@ -119,6 +169,7 @@ class SimulatedDevice:
     def receive(self, data: bytes) -> bytes:
         """Give received bytes; return the answers."""
         count = self._library.sim_receive(data, len(data), self._answers, ANSWERS_MAX)
+        self._note_power()
         return ctypes.string_at(self._answers, count)
 
     def work(self, samples: int) -> tuple[int, bytes]:
@@ -128,6 +179,7 @@ class SimulatedDevice:
             ctypes.c_uint32(samples), self._answers, ctypes.c_size_t(ANSWERS_MAX),
             ctypes.byref(count),
         )  # fmt: skip
+        self._note_power()
         return done, ctypes.string_at(self._answers, count.value)
 
     @property

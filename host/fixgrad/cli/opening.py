@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from fixgrad.cli.output import status
 from fixgrad.device import Device
-from fixgrad.errors import DoesNotFitError
-from fixgrad.fitting import advice
+from fixgrad.fitting import check_fit, require_fit
 from fixgrad.model import ModelConfig
-from fixgrad.planner import plan
+from fixgrad.urlhandlers.protocol_qemu import board_of
 
 
 @contextmanager
 def open_device(port: str, baud: int, config: ModelConfig | None = None) -> Iterator[Device]:
-    """Open a device, and refuse a model that does not fit before anything is sent.
+    """Open a device, and refuse a model that does not fit before anything is built or sent.
 
     Args:
         port: where it is.
@@ -25,14 +25,11 @@ def open_device(port: str, baud: int, config: ModelConfig | None = None) -> Iter
     Raises:
         DoesNotFitError: with the bytes needed, the bytes there, and what would fit.
     """
+    if config is not None and urlsplit(port).scheme == "qemu":
+        require_fit(config, board_of(port))
     with status(f"opening {port}"):
         device = Device.open(port, baud=baud)
     with device:
         if config is not None:
-            needed, there = plan(config).arena_bytes, device.info.arena_bytes
-            if needed > there:
-                raise DoesNotFitError(
-                    f"the model needs {needed:,} bytes, {device.info.board} has {there:,} bytes "
-                    f"for it; {advice(config, there)}"
-                )
+            check_fit(device, config)
         yield device

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import click
 
 from fixgrad import training
 from fixgrad.cli.border import InterruptedRunError
+from fixgrad.cli.curves import beside, curve
+from fixgrad.cli.events import EventFiles
 from fixgrad.cli.measuring import Measured, measure_test, print_measured
 from fixgrad.cli.opening import open_device
 from fixgrad.cli.options import PATH, baud_option, json_option, port_option
@@ -46,6 +50,9 @@ from fixgrad.training import (
 )
 
 _DEFAULT_FOLDER = Path("runs")
+
+Listener = Callable[[dict[str, object], State], object]
+"""Takes the line of an epoch, as metrics.jsonl has it, and the state after it."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,10 @@ class Trained:
     metavar="STEPS",
     help="Let the board keep the run in its flash, from where it goes on after a power-on.",
 )
+@click.option(
+    "--tensorboard", type=PATH, metavar="FOLDER",
+    help="Write TensorBoard event files there while training.",
+)
 @json_option
 def train(
     run_file: Path | None,
@@ -104,6 +115,7 @@ def train(
     wait: float,
     stream: bool,
     save_every: int,
+    tensorboard: Path | None,
     as_json: bool,
 ) -> None:
     """Train RUN.toml on the device, then measure test accuracy there."""
@@ -113,12 +125,15 @@ def train(
         if out is not None:
             raise click.UsageError("--resume continues in its own folder; leave --out away")
         folder = RunFolder(resume)
-        prepared = reopen(folder)
+        prepared = folder.reopen()
     else:
         assert run_file is not None
         prepared = prepare(load_run(run_file))
         folder = choose_folder(out, run_file.stem, prepared, force)
-    with open_device(port, baud, prepared.config) as device:
+    with (
+        open_device(port, baud, prepared.config) as device,
+        _listeners(tensorboard) as listeners,
+    ):
         if resume is None:
             folder.create(prepared)
         trained = run_training(
@@ -130,29 +145,25 @@ def train(
             save_every=save_every,
             adopt=resume is not None,
             patience=Patience(wait),
+            listeners=listeners,
         )
         result = _measure(device, prepared, trained.state, folder, port)
         report = _report(device, prepared, folder, trained, result, port)
+        folder.save_result(report)
     if as_json:
         print_json(report)
     else:
         _print_report(report, result)
 
 
-def reopen(folder: RunFolder) -> PreparedRun:
-    """Prepare the run of a folder again.
-
-    Raises:
-        RunFileError: there is none, or its data is no longer what it was trained on.
-    """
-    run = folder.run()
-    prepared = prepare(run)
-    if prepared.run_id != folder.run_id():
-        raise RunFileError(
-            f"{folder.path} was begun with other data or another version of fixgrad: "
-            f"'{run.data.source}' no longer gives the same samples; train the run again"
-        )
-    return prepared
+@contextmanager
+def _listeners(tensorboard: Path | None) -> Iterator[list[Listener]]:
+    """Give what is to hear of every epoch."""
+    if tensorboard is None:
+        yield []
+        return
+    with closing(EventFiles(tensorboard)) as files:
+        yield [files.epoch]
 
 
 def choose_folder(
@@ -203,6 +214,7 @@ def run_training(
     save_every: int = 0,
     adopt: bool = False,
     patience: Patience | None = None,
+    listeners: Sequence[Listener] = (),
 ) -> Trained:
     """Train from the folder's checkpoint, or from the start, to the end; draw and store.
 
@@ -215,6 +227,7 @@ def run_training(
         save_every: steps after which the board keeps the run in its flash; 0: it does not.
         adopt: go on with what the device holds if it is this run and further on.
         patience: how long to wait for a device that is away.
+        listeners: called after every epoch.
 
     Raises:
         InterruptedRunError: Ctrl-C; the state is kept in the folder.
@@ -236,7 +249,7 @@ def run_training(
             f"the board keeps the {len(prepared.train):,} samples, {len(delivery.region):,} bytes: "
             "they are sent once"
         )
-    drawing = _Drawing(prepared, folder, checkpoint)
+    drawing = _Drawing(prepared, folder, checkpoint, listeners)
     started = time.monotonic()
     try:
         with stop_switch() as pressed, drawing.meter:
@@ -298,7 +311,15 @@ def _quoted(folder: RunFolder) -> str:
 class _Drawing:
     """Draws the events of training and stores what they carry."""
 
-    def __init__(self, prepared: PreparedRun, folder: RunFolder, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self,
+        prepared: PreparedRun,
+        folder: RunFolder,
+        checkpoint: Checkpoint,
+        listeners: Sequence[Listener],
+    ) -> None:
+        self._listeners = listeners
+        self._lines = folder.metrics()
         self.checkpoint = checkpoint
         self.state = checkpoint.state
         self.stopped = False
@@ -320,8 +341,12 @@ class _Drawing:
                 )
             case EpochDone():
                 # A line without its checkpoint is dropped by --resume; one that is missing is lost.
-                self._folder.append_metrics(self._metrics(event))
+                line = self._metrics(event)
+                self._folder.append_metrics(line)
                 self._store(event.checkpoint)
+                self._show(line)
+                for listener in self._listeners:
+                    listener(line, event.checkpoint.state)
                 text = self._text(event.tally) + self._monitored(event)
                 self.meter.milestone(f"epoch {event.epoch}/{self._epochs}  {text}")
             case Ended():
@@ -339,6 +364,17 @@ class _Drawing:
             case Stopped():
                 self.stopped = True
                 self._store(event.checkpoint)
+
+    def _show(self, line: dict[str, object]) -> None:
+        """Draw the curves of the epochs so far below the bar."""
+        self._lines.append(line)
+        names = {"loss": "loss", "accuracy": "accuracy", "monitored_loss": "monitored loss"}
+        drawings = [
+            curve(title, [float(line[name]) for line in self._lines])
+            for name, title in names.items()
+            if all(name in line for line in self._lines)
+        ]
+        self.meter.show_below(beside(*drawings[:2]))
 
     def _store(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
@@ -443,6 +479,9 @@ def _report(
         "seconds": round(trained.seconds, 3),
         "port": port,
         "board": device.info.board,
+        "core": device.info.core,
+        "firmware": device.info.firmware,
+        "arena_bytes": device.info.arena_bytes,
         "out": str(folder.path),
         "link": {
             "cached": trained.cached,

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-import zlib
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
+from fixgrad.cli.comparing import compare_on_device
 from fixgrad.cli.measuring import measure_test, print_details, print_measured
 from fixgrad.cli.opening import open_device
 from fixgrad.cli.options import PATH, baud_option, json_option, port_option
 from fixgrad.cli.output import note, print_json, print_line, status
-from fixgrad.cli.train import reopen
 from fixgrad.datasets.loading import load_unlabelled
-from fixgrad.device import Device
 from fixgrad.digest import state_digest
-from fixgrad.metrics import Outputs, read_outputs
-from fixgrad.model import ModelConfig, State
+from fixgrad.errors import MismatchError
+from fixgrad.metrics import Outputs
+from fixgrad.network import Network
 from fixgrad.rundir import RunFolder, write_atomic
-from fixgrad.stream import Samples
 from fixgrad.targets import LABELS, TargetForm
 
 
@@ -30,21 +27,26 @@ from fixgrad.targets import LABELS, TargetForm
 @click.argument("folder", metavar="DIR", type=PATH)
 @port_option
 @baud_option
+@click.option(
+    "--compare", is_flag=True,
+    help="Also against float64 with the same weights, as `fixgrad validate` does.",
+)
 @json_option
-def evaluate(folder: Path, port: str, baud: int, as_json: bool) -> None:
+def evaluate(folder: Path, port: str, baud: int, compare: bool, as_json: bool) -> None:
     """Measure the test part of the trained run in DIR on the device.
 
     Classes: accuracy, F1, confusion matrix, log-loss; numbers: RMSE, MAE, R². The run's parameters
     replace whatever the device holds.
     """
     run = RunFolder(folder)
-    prepared = reopen(run)
+    prepared = run.reopen()
     config = prepared.config
     state = run.final(config)
     with open_device(port, baud, config) as device, status("evaluating"):
-        _hold(device, config, state)
+        Network(config, state, prepared.form).hold(device)
         measured = measure_test(device, prepared, state)
         board = device.info.board
+        compared = compare_on_device(device, prepared, state, measured.logits) if compare else None
     if as_json:
         print_json(
             {
@@ -53,11 +55,16 @@ def evaluate(folder: Path, port: str, baud: int, as_json: bool) -> None:
                 "correct": measured.evaluation.correct,
                 **measured.fields(),
                 "board": board,
+                **({"comparison": compared.fields()} if compared else {}),
             }
         )
-        return
-    print_measured(measured, board)
-    print_details(measured, prepared.class_names)
+    else:
+        print_measured(measured, board)
+        print_details(measured, prepared.class_names)
+        if compared is not None:
+            compared.print()
+    if compared is not None and compared.comparison.difference is not None:
+        raise MismatchError(str(compared.comparison.difference))
 
 
 @click.command(short_help="Classify the rows of a CSV file on the device.")
@@ -76,22 +83,15 @@ def predict(
     column. Gives one line a row: the class and the share of probability that it gets, or one value
     an output.
     """
-    run = RunFolder(folder)
-    form, settings = run.form(), run.run().data
-    config = run.config()
-    state = run.final(config)
+    network, settings = Network.open(folder), RunFolder(folder).run().data
+    config, form = network.config, network.form
     table = load_unlabelled(
         data, config.layers[0], label=settings.label, header=settings.header
     )
-    features = form.scaling.apply(table.features, str(data))
-    samples = Samples(features, np.zeros(len(features), np.int32))
+    features = network.mantissas(table.features, str(data))
     with open_device(port, baud, config) as device, status("predicting"):
-        _hold(device, config, state)
-        result = device.infer(config, samples.feature_wire(config))
-    exponent = state.weight_exponent[-1] + state.activation_exponent[-1]
-    outputs = read_outputs(
-        form.target, config.loss, result.predictions, result.logits, exponent
-    )
+        network.hold(device)
+        outputs = network.outputs(network.infer(device, features))
     rows = _rows(form.target, outputs)
     if output is not None:
         write_atomic(output, _csv(rows).encode())
@@ -116,11 +116,10 @@ def deploy(folder: Path, port: str, baud: int, as_json: bool) -> None:
 
     `fixgrad predict` then sends no parameters.
     """
-    run = RunFolder(folder)
-    config = run.config()
-    state = run.final(config)
-    with open_device(port, baud, config) as device, status("writing the board's flash"):
-        _hold(device, config, state)
+    network = Network.open(folder)
+    state = network.state
+    with open_device(port, baud, network.config) as device, status("writing the board's flash"):
+        network.hold(device)
         generation = device.save(0)
         board = device.info.board
     if as_json:
@@ -132,18 +131,6 @@ def deploy(folder: Path, port: str, baud: int, as_json: bool) -> None:
             f"board {board} keeps digest {state_digest(state):08x}, checkpoint {generation} of "
             "its flash"
         )
-
-
-def _hold(device: Device, config: ModelConfig, state: State) -> None:
-    """Make the device hold a state that is used, not trained: it stays at position 0.
-
-    Raises:
-        DoesNotFitError: the device has too little memory.
-        LinkError: the device stopped answering.
-    """
-    identity = zlib.crc32(state.encode(), zlib.crc32(config.encode(), zlib.crc32(b"use"))) or 1
-    if device.info.run_id != identity:
-        device.load(config, state, identity, 0)
 
 
 def _rows(target: TargetForm, outputs: Outputs) -> dict[str, list[Any]]:

@@ -1,0 +1,40 @@
+"""What the documentation site holds beside docs/: the examples' page and the pictures.
+
+mkdocs calls the functions by their names (mkdocs.yml, `hooks`).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+sys.path.insert(0, str(Path(__file__).parent))
+import site_pictures
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+PAGE = "EXAMPLES.md"
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add what is generated."""
+    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    files.append(File.generated(config, PAGE, content=page))
+    for run_file in EXAMPLES.rglob("*.toml"):
+        name = run_file.relative_to(EXAMPLES).as_posix()
+        files.append(File.generated(config, name, abs_src_path=str(run_file)))
+    for name, svg in site_pictures.draw_all().items():
+        files.append(File.generated(config, f"pictures/{name}.svg", content=svg))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let links to the examples and back stay inside the site."""
+    if page.file.src_uri == PAGE:
+        return markdown.replace("](../docs/", "](")
+    return markdown.replace("](../examples/README.md)", f"]({PAGE})").replace(
+        "](../examples/", "]("
+    )
