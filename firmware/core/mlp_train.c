@@ -43,21 +43,10 @@ const mlp_counters_t *mlp_counters(const mlp_t *m)
     return &m->counters;
 }
 
-/* memcpy, which small C libraries for a Cortex-M0 do in seven instructions a byte. */
 static void copy(uint8_t *to, const uint8_t *from, size_t count)
 {
 #ifdef VECTOR
     vector_copy(to, from, count);
-#elif defined(KERNELS_MUL)
-    for (; count >= 4u; count -= 4u, to += 4, from += 4) {
-        to[0] = from[0];
-        to[1] = from[1];
-        to[2] = from[2];
-        to[3] = from[3];
-    }
-    while (count-- > 0) {
-        *to++ = *from++;
-    }
 #else
     memcpy(to, from, count);
 #endif
