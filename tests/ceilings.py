@@ -21,7 +21,14 @@ class Ceiling(NamedTuple):
 
 CEILINGS = {
     "disco_f100rb": Ceiling(16768, 880, 568, 8),
+    "bluepill_f103c8": Ceiling(18688, 2304, 704, 16),
+    "nucleo_f103rb": Ceiling(18688, 2304, 704, 16),
     "olimex_p405": Ceiling(21504, 5400, 704, 16),
+    "disco_f407vg": Ceiling(21632, 5400, 704, 16),
+    "nucleo_f401re": Ceiling(21632, 5400, 704, 16),
+    "nucleo_f411re": Ceiling(21632, 5400, 704, 16),
+    "nucleo_f446re": Ceiling(21632, 5400, 704, 16),
+    "blackpill_f411ce": Ceiling(21632, 5400, 704, 16),
     "bbcmicrobit": Ceiling(19968, 1664, 896, 16),
     "mps2_an385": Ceiling(16448, 5400, 704, 16),
     "mps2_an386": Ceiling(19136, 5400, 704, 16),

@@ -9,6 +9,12 @@ from fixgrad.builds import build_image
 from fixgrad.images import Image, read_image
 
 ROOT = Path(__file__).parent.parent
+# Boards that run in QEMU, and those that differ from one before in more than clock and pins.
+EMULATED = [name for name, board in BOARDS.items() if board.machine]
+SAME_AS_OLIMEX_P405 = {
+    "disco_f407vg", "nucleo_f401re", "nucleo_f411re", "nucleo_f446re", "blackpill_f411ce"
+}  # fmt: skip
+DIFFERENT = [name for name in EMULATED if name not in SAME_AS_OLIMEX_P405]
 # Ports of the long runs; the other boards differ from these in core and memory and get short ones.
 PORTS = ["sim://", "qemu://disco_f100rb", "qemu://olimex_p405", "qemu://mps2_an386"]
 
@@ -43,6 +49,18 @@ def read_built_image(built_image: Callable[[str], Path]) -> Callable[[str], Imag
 @pytest.fixture(params=list(BOARDS))
 def board_name(request: pytest.FixtureRequest) -> str:
     """Every board in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(params=EMULATED)
+def emulated_board(request: pytest.FixtureRequest) -> str:
+    """Every board that runs in QEMU in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(params=DIFFERENT)
+def different_board(request: pytest.FixtureRequest) -> str:
+    """Every emulated board that differs from the others in more than clock and pins."""
     return str(request.param)
 
 

@@ -79,8 +79,14 @@ def has_compiler(name: str) -> bool:
 def library(compiler: str = "cc", flags: tuple[str, ...] = ("-O3",)) -> ctypes.CDLL:
     """Return the loaded core."""
     core = ctypes.CDLL(str(build("core.so", "runner.c", compiler, flags)))
-    for name in ("mlp_digest", "mlp_step_count", "mlp_state_bytes", "mlp_outputs",
-                 "mlp_predictions", "runner_ahead"):
+    for name in (
+        "mlp_digest",
+        "mlp_step_count",
+        "mlp_state_bytes",
+        "mlp_outputs",
+        "mlp_predictions",
+        "runner_ahead",
+    ):
         getattr(core, name).restype = ctypes.c_uint32
     for name in ("runner_model_bytes", "mlp_feature_bytes", "mlp_target_bytes"):
         getattr(core, name).restype = ctypes.c_size_t
@@ -133,7 +139,9 @@ class CoreModel:
     """
 
     def __init__(
-        self, config: ModelConfig | bytes, core: ctypes.CDLL | None = None,
+        self,
+        config: ModelConfig | bytes,
+        core: ctypes.CDLL | None = None,
         arena_bytes: int = 1 << 22,
     ) -> None:
         """Configure a model in an arena filled with ones."""
@@ -149,8 +157,12 @@ class CoreModel:
         blob = config.encode() if isinstance(config, ModelConfig) else config
         detail = ctypes.c_uint32()
         status = self.core.mlp_configure(
-            self._model, blob, ctypes.c_size_t(len(blob)), address(self._arena),
-            ctypes.c_size_t(self.arena_bytes), ctypes.byref(detail),
+            self._model,
+            blob,
+            ctypes.c_size_t(len(blob)),
+            address(self._arena),
+            ctypes.c_size_t(self.arena_bytes),
+            ctypes.byref(detail),
         )
         return Status(status), detail.value
 
@@ -207,7 +219,10 @@ class CoreModel:
         return bool(self.core.mlp_batch_open(self._model))
 
     def step(
-        self, features: NDArray[np.integer], targets: NDArray[np.integer], lr_mantissa: int,
+        self,
+        features: NDArray[np.integer],
+        targets: NDArray[np.integer],
+        lr_mantissa: int,
         lr_exponent: int,
     ) -> StepOutcome:
         """Train one batch."""
@@ -221,9 +236,7 @@ class CoreModel:
             after.loss_sum - before.loss_sum, (after.correct - before.correct) % 2**32
         )
 
-    def infer(
-        self, features: NDArray[np.integer], targets: NDArray[np.integer]
-    ) -> InferOutcome:
+    def infer(self, features: NDArray[np.integer], targets: NDArray[np.integer]) -> InferOutcome:
         """Infer samples with their targets."""
         count = len(features)
         out = InferOutcome(
@@ -233,8 +246,12 @@ class CoreModel:
             np.zeros(count, np.uint8),
         )
         status = self.core.runner_infer(
-            self._model, self.wire(features, targets), ctypes.c_size_t(count),
-            address(out.logits), address(out.predictions), address(out.losses),
+            self._model,
+            self.wire(features, targets),
+            ctypes.c_size_t(count),
+            address(out.logits),
+            address(out.predictions),
+            address(out.losses),
             address(out.correct),
         )
         assert Status(status) == Status.OK, Status(status).name

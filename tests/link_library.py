@@ -67,7 +67,11 @@ def encode(type_: int, session: int, pos: int, payload: bytes) -> bytes:
     """Return the wire bytes of an answer."""
     out = ctypes.create_string_buffer(2 * len(payload) + 64)
     count = library().harness_encode(
-        ctypes.c_uint8(type_), ctypes.c_uint8(session), ctypes.c_uint32(pos), payload,
-        ctypes.c_size_t(len(payload)), out,
+        ctypes.c_uint8(type_),
+        ctypes.c_uint8(session),
+        ctypes.c_uint32(pos),
+        payload,
+        ctypes.c_size_t(len(payload)),
+        out,
     )
     return out.raw[:count]

@@ -10,8 +10,7 @@ from fixgrad.model import FORMAT_MAX, INPUT_DTYPES, ModelConfig, State
 from fixgrad.protocol import LIMITS, Activation, InputFormat, Loss
 from numpy.typing import NDArray
 
-HIDDEN = [Activation.RELU, Activation.LEAKY, Activation.SIGMOID, Activation.TANH,
-          Activation.SIGN]
+HIDDEN = [Activation.RELU, Activation.LEAKY, Activation.SIGMOID, Activation.TANH, Activation.SIGN]
 Rng = np.random.Generator
 
 

@@ -32,7 +32,8 @@ class ReferenceDevice:
     """A device; `reset_at` holds positions at which it forgets its run, once each."""
 
     def __init__(
-        self, make: Callable[[ModelConfig, State], Reference] = Reference,
+        self,
+        make: Callable[[ModelConfig, State], Reference] = Reference,
         reset_at: tuple[int, ...] = (),
     ) -> None:
         """Take what makes the arithmetic."""
@@ -51,7 +52,11 @@ class ReferenceDevice:
         return self.info
 
     def load(
-        self, config: ModelConfig, state: State, run_id: int, position: int,
+        self,
+        config: ModelConfig,
+        state: State,
+        run_id: int,
+        position: int,
         dataset: bytes = NO_DATASET,
     ) -> None:
         """Replace the run."""
@@ -72,7 +77,11 @@ class ReferenceDevice:
         self.info = Info()
 
     def train(
-        self, stream: Any, start: int, stop: int, *,
+        self,
+        stream: Any,
+        start: int,
+        stop: int,
+        *,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Progress]:
         """Apply samples."""
@@ -99,13 +108,9 @@ class ReferenceDevice:
             at += size
             self.info = replace(self.info, next=at)
             r = self.reference
-            yield Progress(
-                at, r.state.step, r.digest(), *self._totals, r.wsat, r.asat, r.bsat
-            )
+            yield Progress(at, r.state.step, r.digest(), *self._totals, r.wsat, r.asat, r.bsat)
 
-    def _samples(
-        self, rows: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    def _samples(self, rows: NDArray[np.uint8]) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
         config = self.config
         split = config.feature_bytes
         dtype = np.dtype(INPUT_DTYPES[config.input_format])

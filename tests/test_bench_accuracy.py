@@ -55,7 +55,8 @@ def test_a_float32_epoch_is_that_of_the_float_model(activation, loss):
     features = generator.normal(size=(10, config.layers[0])).astype(np.float32)
     classes = loss == Loss.SOFTMAX_CROSS_ENTROPY
     targets = (
-        generator.integers(0, config.outputs, (10, 1)) if classes
+        generator.integers(0, config.outputs, (10, 1))
+        if classes
         else generator.uniform(size=(10, config.outputs))
     ).astype(np.float32)
     model, expected = Float32(config, weights), FloatMLP.like(config, weights)
@@ -96,7 +97,8 @@ def test_epochs_visit_the_samples_in_the_order_of_the_run():
     for step in range(schedule.steps):
         indices = schedule.step_indices(step)
         reference.step(
-            prepared.train.features[indices], prepared.train.targets[indices],
+            prepared.train.features[indices],
+            prepared.train.targets[indices],
             *schedule.learning_rate(step),
         )
     assert train(prepared, INTEGER, 1)["digest"] == f"{reference.digest():08x}"
@@ -209,7 +211,10 @@ def test_only_seeds_of_both_engines_are_compared():
 
 def test_the_table_shows_means_deviations_and_the_paired_difference():
     rows = [
-        _row(FLOAT, 1, 97.0), _row(INTEGER, 1, 96.0), _row(FLOAT, 2, 99.0), _row(INTEGER, 2, 98.0)
+        _row(FLOAT, 1, 97.0),
+        _row(INTEGER, 1, 96.0),
+        _row(FLOAT, 2, 99.0),
+        _row(INTEGER, 2, 98.0),
     ]
     line = table(rows).splitlines()[-1]
     assert line.endswith("| 2 | 98.000 ± 1.414 | 97.000 ± 1.414 | -1.000 ± 0.000 |")

@@ -51,9 +51,7 @@ def write_run(name: str, source: str = "iris", **settings: object) -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, dict[str, Any]]:
     """A run that was trained once, and what `train --json` said of it."""
     folder = tmp_path_factory.mktemp("trained")
-    run = new_run(
-        folder / "iris.toml", source="iris", layers=(4, 8, 3), settings={"epochs": 20}
-    )
+    run = new_run(folder / "iris.toml", source="iris", layers=(4, 8, 3), settings={"epochs": 20})
     run.path.write_text(format_run(run))
     out = folder / "out"
     result = fixgrad("train", str(run.path), *SIM, "--out", str(out), "--json")

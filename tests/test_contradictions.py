@@ -10,8 +10,13 @@ from fixgrad.runfile import parse_run
 PATH = Path("run.toml")
 
 
-def _text(data: str = "", model: str = "", training: str = "", layers: str = "[4, 8, 3]",
-          source: str = "iris") -> str:
+def _text(
+    data: str = "",
+    model: str = "",
+    training: str = "",
+    layers: str = "[4, 8, 3]",
+    source: str = "iris",
+) -> str:
     return (
         f'[data]\nsource = "{source}"\n{data}\n[model]\nlayers = {layers}\n{model}\n'
         f"[training]\n{training}\n"
@@ -21,50 +26,109 @@ def _text(data: str = "", model: str = "", training: str = "", layers: str = "[4
 BINARY = 'loss = "sigmoid_binary_cross_entropy"'
 CASES = {
     "one softmax output": (_text(layers="[4, 8, 1]"), "run.toml:5: layers", "at least 2"),
-    "values for softmax": (_text(data='targets = "values"'), "run.toml:3: targets",
-                           'loss = "squared_error"'),
-    "label columns for softmax": (_text(data="label = [1, 2]"), "run.toml:3: label",
-                                  'loss = "squared_error"'),
-    "label columns as classes": (_text(data='label = [1, 2]\ntargets = "classes"', model=BINARY),
-                                 "run.toml:4: targets", 'targets = "auto"'),
-    "16 bits unscaled": (_text(data='scale = "none"\ninput_bits = 16'), "run.toml:4: input_bits",
-                         "input_bits = 8"),
-    "init without its file": (_text(model='init = "file"'), "run.toml:6: init",
-                              'init_file = "weights.npz"'),
-    "file without init": (_text(model='init_file = "a.npz"'), "run.toml:6: init_file",
-                          'init = "file"'),
-    "scaled zeros": (_text(model='init = "zeros"\ninit_scale = 2.0', layers="[4, 3]"),
-                     "run.toml:7: init_scale", "leave it away"),
+    "values for softmax": (
+        _text(data='targets = "values"'),
+        "run.toml:3: targets",
+        'loss = "squared_error"',
+    ),
+    "label columns for softmax": (
+        _text(data="label = [1, 2]"),
+        "run.toml:3: label",
+        'loss = "squared_error"',
+    ),
+    "label columns as classes": (
+        _text(data='label = [1, 2]\ntargets = "classes"', model=BINARY),
+        "run.toml:4: targets",
+        'targets = "auto"',
+    ),
+    "16 bits unscaled": (
+        _text(data='scale = "none"\ninput_bits = 16'),
+        "run.toml:4: input_bits",
+        "input_bits = 8",
+    ),
+    "init without its file": (
+        _text(model='init = "file"'),
+        "run.toml:6: init",
+        'init_file = "weights.npz"',
+    ),
+    "file without init": (
+        _text(model='init_file = "a.npz"'),
+        "run.toml:6: init_file",
+        'init = "file"',
+    ),
+    "scaled zeros": (
+        _text(model='init = "zeros"\ninit_scale = 2.0', layers="[4, 3]"),
+        "run.toml:7: init_scale",
+        "leave it away",
+    ),
     "hidden zeros": (_text(model='init = "zeros"'), "run.toml:6: init", 'init = "he"'),
-    "drops without step": (_text(training="drop_epochs = [2]"), "run.toml:8: drop_epochs",
-                           'schedule = "step"'),
-    "step without drops": (_text(training='schedule = "step"'), "run.toml:8: schedule",
-                           "drop_epochs = [10, 15]"),
+    "drops without step": (
+        _text(training="drop_epochs = [2]"),
+        "run.toml:8: drop_epochs",
+        'schedule = "step"',
+    ),
+    "step without drops": (
+        _text(training='schedule = "step"'),
+        "run.toml:8: schedule",
+        "drop_epochs = [10, 15]",
+    ),
     "drop after the end": (
         _text(training='schedule = "step"\ndrop_epochs = [2, 9]\nepochs = 9'),
-        "run.toml:9: drop_epochs", "1 to 8"),
-    "final rate without cosine": (_text(training="final_rate = 0.1"), "run.toml:8: final_rate",
-                                  'schedule = "cosine"'),
-    "plateau without patience": (_text(training='schedule = "plateau"'), "run.toml:8: schedule",
-                                 "plateau_patience = 5"),
-    "patience without plateau": (_text(training="plateau_patience = 5"),
-                                 "run.toml:8: plateau_patience", 'schedule = "plateau"'),
-    "warm-up longer than the run": (_text(training="epochs = 3\nwarmup_epochs = 3"),
-                                    "run.toml:9: warmup_epochs", "type 2 or less"),
-    "patience without validation": (_text(training="patience = 3"), "run.toml:8: patience",
-                                    "validation_fraction = 0.1"),
-    "validation for nothing": (_text(data="validation_fraction = 0.2"),
-                               "run.toml:3: validation_fraction", "patience = 10"),
-    "improvement for nothing": (_text(training="min_improvement = 0.2"),
-                                "run.toml:8: min_improvement", "leave it away"),
-    "velocity without momentum": (_text(training="velocity_bits = 5"),
-                                  "run.toml:8: velocity_bits", "momentum = 0.9"),
+        "run.toml:9: drop_epochs",
+        "1 to 8",
+    ),
+    "final rate without cosine": (
+        _text(training="final_rate = 0.1"),
+        "run.toml:8: final_rate",
+        'schedule = "cosine"',
+    ),
+    "plateau without patience": (
+        _text(training='schedule = "plateau"'),
+        "run.toml:8: schedule",
+        "plateau_patience = 5",
+    ),
+    "patience without plateau": (
+        _text(training="plateau_patience = 5"),
+        "run.toml:8: plateau_patience",
+        'schedule = "plateau"',
+    ),
+    "warm-up longer than the run": (
+        _text(training="epochs = 3\nwarmup_epochs = 3"),
+        "run.toml:9: warmup_epochs",
+        "type 2 or less",
+    ),
+    "patience without validation": (
+        _text(training="patience = 3"),
+        "run.toml:8: patience",
+        "validation_fraction = 0.1",
+    ),
+    "validation for nothing": (
+        _text(data="validation_fraction = 0.2"),
+        "run.toml:3: validation_fraction",
+        "patience = 10",
+    ),
+    "improvement for nothing": (
+        _text(training="min_improvement = 0.2"),
+        "run.toml:8: min_improvement",
+        "leave it away",
+    ),
+    "velocity without momentum": (
+        _text(training="velocity_bits = 5"),
+        "run.toml:8: velocity_bits",
+        "momentum = 0.9",
+    ),
     "clip that never acts": (_text(training="clip = 1"), "run.toml:8: clip", "type 0 or less"),
-    "decay of everything": (_text(training="weight_decay = 0.6\nlearning_rate = 1"),
-                            "run.toml:8: weight_decay", "type less than 0.5"),
+    "decay of everything": (
+        _text(training="weight_decay = 0.6\nlearning_rate = 1"),
+        "run.toml:8: weight_decay",
+        "type less than 0.5",
+    ),
     "momentum of 1": (_text(training="momentum = 1.0"), "run.toml:8: momentum", "0.998"),
-    "falling drop epochs": (_text(training='schedule = "step"\ndrop_epochs = [3, 3]'),
-                            "run.toml:9: drop_epochs", "rising"),
+    "falling drop epochs": (
+        _text(training='schedule = "step"\ndrop_epochs = [3, 3]'),
+        "run.toml:9: drop_epochs",
+        "rising",
+    ),
     "12-bit inputs": (_text(data="input_bits = 12"), "run.toml:3: input_bits", "type 8 or 16"),
     "clip beyond a byte": (_text(training="clip = -129"), "run.toml:8: clip", "-128"),
 }

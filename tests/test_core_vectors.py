@@ -11,9 +11,7 @@ SHARED = ROOT.parent / "shared" / "vectors" / "numerics"
 FOLDERS = [p for p in (ROOT / "host" / "fixgrad" / "vectors", SHARED) if p.is_dir()]
 CASES = {path.name: path for path in [*packaged_vectors(), *vector_files(SHARED)]}
 BUILDS = [
-    (compiler, level)
-    for compiler in ("gcc", "clang")
-    for level in ("-O0", "-O2", "-O3", "-Os")
+    (compiler, level) for compiler in ("gcc", "clang") for level in ("-O0", "-O2", "-O3", "-Os")
 ]
 
 
@@ -64,9 +62,7 @@ def test_functions_equal_the_vector(folder: Path, function: str) -> None:
 def test_order_equals_the_vector(folder: Path) -> None:
     with np.load(folder / "order.npz") as file:
         for key in file.files:
-            samples, epoch, seed = (
-                int(part.lstrip("nepochsd")) for part in key.split("_")
-            )
+            samples, epoch, seed = (int(part.lstrip("nepochsd")) for part in key.split("_"))
             out = np.zeros(samples, np.uint32)
             library().runner_order(samples, epoch, seed, address(out))
             np.testing.assert_array_equal(out, file[key], err_msg=key)

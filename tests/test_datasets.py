@@ -164,9 +164,7 @@ def test_gzipped_csv(write: WriteFile) -> None:
          "row 3 has 2 columns, row 1 has 3; a cell is missing or a delimiter is too many"),
     ],
 )  # fmt: skip
-def test_bad_cell_is_named_by_row_and_column(
-    write: WriteFile, text: str, complaint: str
-) -> None:
+def test_bad_cell_is_named_by_row_and_column(write: WriteFile, text: str, complaint: str) -> None:
     path = write("a.csv", text)
     assert refusal(path) == f"{path}: {complaint}"
 
@@ -329,9 +327,7 @@ def test_npy_without_labels_says_how_to_name_them(tmp_path: Path) -> None:
          "column right?)"),
     ],
 )  # fmt: skip
-def test_bad_arrays_are_named(
-    tmp_path: Path, arrays: dict[str, object], complaint: str
-) -> None:
+def test_bad_arrays_are_named(tmp_path: Path, arrays: dict[str, object], complaint: str) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, **{name: np.asarray(value) for name, value in arrays.items()})
     assert refusal(path) == f"{path}{complaint}"

@@ -273,9 +273,7 @@ def test_twenty_epochs_cached_take_hardly_more_bytes_than_one_streamed(tmp_path:
         lines = [f"epochs = {epochs}" if x.startswith("epochs") else x for x in text.splitlines()]
         run_file.write_text("\n".join(lines))
         out = str(tmp_path / f"out{epochs}{len(options)}")
-        result = CliRunner().invoke(
-            cli, ["train", str(run_file), "--out", out, "--json", *options]
-        )
+        result = CliRunner().invoke(cli, ["train", str(run_file), "--out", out, "--json", *options])
         assert result.exit_code == 0, result.output
         report: dict[str, object] = json.loads(result.stdout)
         return report

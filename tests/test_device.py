@@ -511,9 +511,9 @@ def test_truncated_answer_to_hello_is_malformed(cut: int) -> None:
 
 def test_device_that_falls_silent_is_a_lost_link() -> None:
     with pytest.raises(LinkError, match="stopped answering"):
-        connect(
-            lambda data: hello_ack(data) if len(data) < 20 else b""
-        ).evaluate(np.zeros((4, 100), np.uint8))
+        connect(lambda data: hello_ack(data) if len(data) < 20 else b"").evaluate(
+            np.zeros((4, 100), np.uint8)
+        )
 
 
 def test_ended_process_is_a_vanished_port(device: Device) -> None:
@@ -669,10 +669,7 @@ def test_positions_of_the_run_are_committed_with_their_crc(device: Device) -> No
     device._port.write = lambda data: (sent.append(data), write(data))[1]
     device.load(SMALL, state, RUN, 5)
     commits = [
-        frame
-        for data in sent
-        for frame in Decoder().feed(data)
-        if frame.type == Message.COMMIT
+        frame for data in sent for frame in Decoder().feed(data) if frame.type == Message.COMMIT
     ]
     (commit,) = commits
     crc = zlib.crc32(SMALL.encode() + state.encode() + NO_DATASET)

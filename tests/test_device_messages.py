@@ -129,9 +129,7 @@ def samples(count: int, seed: int = 5) -> Samples:
 
 
 def header(size: int, lr: tuple[int, int] = LR) -> bytes:
-    return protocol.pack(
-        protocol.BATCH_FIELDS, size=size, lr_mantissa=lr[0], lr_exponent=lr[1]
-    )
+    return protocol.pack(protocol.BATCH_FIELDS, size=size, lr_mantissa=lr[0], lr_exponent=lr[1])
 
 
 def rows_of(data: Samples) -> list[bytes]:
@@ -565,9 +563,7 @@ def test_bad_first_sample_takes_its_batch_header_with_it(wire: Wire) -> None:
     ("size", "lr"),
     [(0, LR), (5, LR), (4, (0, 0)), (4, (32769, 0)), (4, (128, -65)), (4, (128, 64))],
 )
-def test_bad_batch_header_is_a_bad_sample(
-    wire: Wire, size: int, lr: tuple[int, int]
-) -> None:
+def test_bad_batch_header_is_a_bad_sample(wire: Wire, size: int, lr: tuple[int, int]) -> None:
     wire.start()
     position, values = wire.data(0, header(size, lr) + b"".join(rows_of(samples(4))))
     assert (position, values["status"]) == (0, Status.BAD_SAMPLE)
@@ -801,9 +797,7 @@ def test_frame_of_the_largest_payload_is_accepted(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_noise_between_good_frames_never_changes_the_trained_state(
-    wire: Wire, seed: int
-) -> None:
+def test_noise_between_good_frames_never_changes_the_trained_state(wire: Wire, seed: int) -> None:
     rng = random.Random(seed)
     state = wire.start()
     data = samples(40)

@@ -61,10 +61,11 @@ def port(distinct_board: str) -> Iterator[Serial]:
         yield opened
 
 
-def test_board_tells_its_name_and_core(board_name: str) -> None:
-    with Serial(f"qemu://{board_name}", timeout=0.05) as opened:
+def test_board_tells_its_name_and_core(emulated_board: str) -> None:
+    with Serial(f"qemu://{emulated_board}", timeout=0.05) as opened:
         name, core, rest = hello(opened, 1)[NAMES].split(b"\0")
-    assert (name.decode(), core.decode(), rest) == (board_name, BOARDS[board_name].core, b"")
+    told = (name.decode(), core.decode(), rest)
+    assert told == (emulated_board, BOARDS[emulated_board].core, b"")
 
 
 def test_every_reset_gives_another_boot_id(port: Serial) -> None:

@@ -28,8 +28,11 @@ def bench() -> ModuleType:
 
 def _rows() -> dict[str, list[str]]:
     lines = (EXAMPLES / "README.md").read_text("utf-8").splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines
-            if line.startswith("| [")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in lines
+        if line.startswith("| [")
+    ]
     return {row[0][1:].split("]")[0]: row for row in rows}
 
 

@@ -32,9 +32,7 @@ def test_gradients_equal_finite_differences(activation: Activation, loss: Loss) 
     generator = np.random.default_rng(int(activation) * 10 + int(loss))
     second = HIDDEN[(int(activation) + 1) % 4]
     biases = [generator.normal(size=n) for n in LAYERS[1:]]
-    model = FloatMLP(
-        (activation, second), loss, initial_weights(LAYERS, 5), biases, batch=8
-    )
+    model = FloatMLP((activation, second), loss, initial_weights(LAYERS, 5), biases, batch=8)
     features = generator.normal(size=(8, LAYERS[0]))
     targets = targets_for(loss, 8, LAYERS[-1], generator)
     by_weight, by_bias = model.gradients(features, targets)
@@ -56,8 +54,9 @@ def test_gradients_equal_finite_differences(activation: Activation, loss: Loss) 
 
 
 def test_a_step_is_the_gradient_times_the_rate_over_the_nominal_batch() -> None:
-    model = FloatMLP((Activation.TANH,), Loss.SQUARED_ERROR, initial_weights((3, 2, 1), 1),
-                     batch=10)
+    model = FloatMLP(
+        (Activation.TANH,), Loss.SQUARED_ERROR, initial_weights((3, 2, 1), 1), batch=10
+    )
     features, targets = np.ones((4, 3)), np.ones((4, 1))
     before = [w.copy() for w in model.weights]
     gradients, _ = model.gradients(features, targets)
@@ -68,8 +67,15 @@ def test_a_step_is_the_gradient_times_the_rate_over_the_nominal_batch() -> None:
 
 def test_momentum_accumulates_and_decay_fires_every_n_steps() -> None:
     """One linear neuron w*x, target 0: worked by hand."""
-    model = FloatMLP((), Loss.SQUARED_ERROR, [np.array([[1.0]])], batch=1, momentum=0.5,
-                     decay=0.25, decay_every=2)
+    model = FloatMLP(
+        (),
+        Loss.SQUARED_ERROR,
+        [np.array([[1.0]])],
+        batch=1,
+        momentum=0.5,
+        decay=0.25,
+        decay_every=2,
+    )
     model.biases[0][:] = 0
     x, t = np.array([[1.0]]), np.array([[0.0]])
     model.step(x, t, 0.5)
@@ -81,8 +87,14 @@ def test_momentum_accumulates_and_decay_fires_every_n_steps() -> None:
 
 
 def test_float32_stays_float32() -> None:
-    model = FloatMLP((Activation.LEAKY, Activation.SIGMOID), Loss.SIGMOID_SQUARED_ERROR,
-                     initial_weights(LAYERS, 1), batch=2, momentum=0.9, dtype=np.float32)
+    model = FloatMLP(
+        (Activation.LEAKY, Activation.SIGMOID),
+        Loss.SIGMOID_SQUARED_ERROR,
+        initial_weights(LAYERS, 1),
+        batch=2,
+        momentum=0.9,
+        dtype=np.float32,
+    )
     model.step(np.ones((2, 7)), np.zeros((2, 4)), 0.1)
     arrays = [*model.weights, *model.biases, *model.forward(np.ones((2, 7)))]
     assert {a.dtype for a in arrays} == {np.dtype(np.float32)}
@@ -130,9 +142,10 @@ def test_an_integer_step_moves_the_parameters_like_a_float_step(
         update_bits=0,
     ).with_budgets()
     state = initial_state(config, initial_weights(config.layers, 4), 4, -10, headroom=8)
-    state.activation_exponent = [-10, *(
-        -9 if a in (Activation.RELU, Activation.LEAKY) else -12 for a in config.activations
-    )]
+    state.activation_exponent = [
+        -10,
+        *(-9 if a in (Activation.RELU, Activation.LEAKY) else -12 for a in config.activations),
+    ]
     float_model = FloatMLP.like(config, real_parameters(state)[0])
     features = generator.integers(-2000, 2001, (16, 12))
     targets = targets_for(loss, 16, 4, generator)
@@ -151,8 +164,11 @@ def test_an_integer_step_moves_the_parameters_like_a_float_step(
 
     assert not any(layer.saturated for layer in result.layers)
     for old, new, float_old, float_new in zip(
-        [*before[0], *before[1]], [*after[0], *after[1]],
-        float_before, [*float_model.weights, *float_model.biases], strict=True,
+        [*before[0], *before[1]],
+        [*after[0], *after[1]],
+        float_before,
+        [*float_model.weights, *float_model.biases],
+        strict=True,
     ):
         moved, float_moved = new - old, float_new - float_old
         assert np.linalg.norm(moved - float_moved) < 0.05 * np.linalg.norm(float_moved)

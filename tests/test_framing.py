@@ -65,8 +65,12 @@ def test_device_encodes_frames_byte_for_byte_like_the_cobs_library(zeros: float)
 def test_decoder_returns_what_was_encoded_in_any_portions() -> None:
     rng = random.Random(3)
     frames = [
-        Frame(rng.randrange(256), rng.randrange(256), rng.randrange(2**32),
-              payload_of(rng.randrange(1100), 0.1, rng))
+        Frame(
+            rng.randrange(256),
+            rng.randrange(256),
+            rng.randrange(2**32),
+            payload_of(rng.randrange(1100), 0.1, rng),
+        )
         for _ in range(50)
     ]
     stream = b"".join(encode_frame(*frame) for frame in frames)

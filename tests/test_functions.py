@@ -9,8 +9,13 @@ from fixgrad import functions as fn
 from fixgrad.vectors import packaged_vectors
 
 EDGES = sorted(
-    {sign * (2**k + d) for k in range(32) for d in (-1, 0, 1) for sign in (-1, 1)
-     if 2**k + d < 2**31}
+    {
+        sign * (2**k + d)
+        for k in range(32)
+        for d in (-1, 0, 1)
+        for sign in (-1, 1)
+        if 2**k + d < 2**31
+    }
 )
 SHIFTS = range(0, 70)
 INT16 = np.arange(-32768, 32768)
@@ -59,20 +64,22 @@ def test_blen_is_the_bit_length() -> None:
 def test_norm_shifts_each_row_to_its_bits() -> None:
     generator = random.Random(1)
     for bits in (7, 13, 15):
-        rows = [[generator.choice(EDGES) >> generator.randrange(31) for _ in range(5)]
-                for _ in range(200)]
+        rows = [
+            [generator.choice(EDGES) >> generator.randrange(31) for _ in range(5)]
+            for _ in range(200)
+        ]
         mantissa, shift, most = fn.norm(np.array(rows), bits)
         for index, row in enumerate(rows):
             sh = max(0, max(map(abs, row)).bit_length() - bits)
             m = [rs_definition(v, sh, 2**bits - 1) for v in row]
             assert (mantissa[index].tolist(), shift[index], most[index]) == (
-                m, sh, max(map(abs, m)),
+                m,
+                sh,
+                max(map(abs, m)),
             )
 
 
-@pytest.mark.parametrize(
-    ("word", "mixed"), [(0, 0), (1, 0x514E28B7), (0xFFFFFFFF, 0x81F16F39)]
-)
+@pytest.mark.parametrize(("word", "mixed"), [(0, 0), (1, 0x514E28B7), (0xFFFFFFFF, 0x81F16F39)])
 def test_mix32_is_the_published_finaliser(word: int, mixed: int) -> None:
     """MurmurHash3_x86_32 of the empty string with the seed `word`."""
     assert fn.mix32_word(word) == mixed
@@ -95,9 +102,7 @@ def test_draws_are_the_generator_stepped_one_by_one(state: int) -> None:
 
 
 def test_tables_are_the_functions_rounded() -> None:
-    assert fn.SIGMOID_TABLE.tolist() == [
-        round(32768 / (1 + math.exp(-i / 16))) for i in range(129)
-    ]
+    assert fn.SIGMOID_TABLE.tolist() == [round(32768 / (1 + math.exp(-i / 16))) for i in range(129)]
     assert fn.EXP2_TABLE.tolist() == [65535] + [round(2 ** (16 - i / 64)) for i in range(1, 65)]
     assert fn.LOG2_TABLE.tolist() == [round(1024 * math.log2((64 + i) / 64)) for i in range(65)]
 

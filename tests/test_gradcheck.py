@@ -22,8 +22,11 @@ ACTIVATIONS = ["relu", "leaky", "sigmoid", "tanh", "sign"]
 
 
 def _prepared(
-    activation: str = '"tanh"', source: str = "wine", layers: str = "[13, 12, 8, 3]",
-    loss: str = "softmax_cross_entropy", training: str = "",
+    activation: str = '"tanh"',
+    source: str = "wine",
+    layers: str = "[13, 12, 8, 3]",
+    loss: str = "softmax_cross_entropy",
+    training: str = "",
 ) -> PreparedRun:
     text = (
         f'[data]\nsource = "{source}"\n[model]\nlayers = {layers}\nactivation = {activation}\n'
@@ -35,7 +38,10 @@ def _prepared(
 def _check(prepared: PreparedRun, make: Any = Reference) -> list[TensorCheck]:
     return list(
         gradcheck.gradcheck(
-            ReferenceDevice(make), prepared.config, prepared.initial, first_batch(prepared)  # type: ignore[arg-type]
+            ReferenceDevice(make),
+            prepared.config,
+            prepared.initial,
+            first_batch(prepared),  # type: ignore[arg-type]
         )
     )
 
@@ -79,7 +85,8 @@ def test_four_bits_are_rounding_and_not_a_bug() -> None:
     coarse = prepare(
         parse_run(
             '[data]\nsource = "wine"\n[model]\nlayers = [13, 12, 3]\nactivation = "sigmoid"\n'
-            "activation_bits = 4\n", Path("run.toml"),
+            "activation_bits = 4\n",
+            Path("run.toml"),
         )
     )
     fine, rough = _check(prepared), _check(coarse)

@@ -1,6 +1,7 @@
 """What the images contain and how much memory they take."""
 
 import configparser
+import json
 import os
 import re
 import subprocess
@@ -75,6 +76,14 @@ def test_board_table_tells_the_memory_of_the_image(
     assert (image.arena_bytes, image.stack_bytes) == (board.arena_bytes, board.stack_bytes)
 
 
+def test_board_table_tells_the_flash_set_aside(
+    read_built_image: ReadImage, board_name: str
+) -> None:
+    symbols = read_built_image(board_name).symbols
+    store = symbols.get("store_end", 0) - symbols.get("store_start", 0)
+    assert store == BOARDS[board_name].store_bytes
+
+
 def test_stack_variables_and_arena_fill_the_ram(
     read_built_image: ReadImage, board_name: str
 ) -> None:
@@ -86,29 +95,64 @@ def test_stack_variables_and_arena_fill_the_ram(
     assert board.ram_bytes - 16 < used <= board.ram_bytes  # at most two gaps of alignment
 
 
-def test_board_table_and_platformio_name_the_same_boards(root: Path) -> None:
+def project_of(root: Path) -> configparser.ConfigParser:
+    """Return platformio.ini."""
     project = configparser.ConfigParser()
     project.read(root / "platformio.ini")
-    machines = {
-        section.removeprefix("env:"): project[section]["custom_qemu_machine"]
+    return project
+
+
+def option(project: configparser.ConfigParser, board_name: str, name: str) -> str:
+    """Return an option of a board's environment, its own or that of its family."""
+    section = project[f"env:{board_name}"]
+    return section.get(name, project[section["extends"]].get(name, ""))
+
+
+def test_board_table_and_platformio_name_the_same_boards(root: Path) -> None:
+    project = project_of(root)
+    environments = [
+        section.removeprefix("env:")
         for section in project.sections()
-        if section.startswith("env:")
-    }
-    assert machines == {name: board.machine for name, board in BOARDS.items()}
+        if section.startswith("env:") and not section.startswith("env:standalone_")
+    ]
+    assert environments == list(BOARDS)
+    assert project["platformio"]["default_envs"].split() == environments
+    for name, board in BOARDS.items():
+        assert option(project, name, "custom_qemu_machine") == (board.machine or "")
+        assert option(project, name, "custom_qemu_uart") == (str(board.machine_uart or ""))
 
 
 def test_board_table_tells_the_link_sizes_of_the_port(root: Path, board_name: str) -> None:
-    project = configparser.ConfigParser()
-    project.read(root / "platformio.ini")
-    environment = project[f"env:{board_name}"]
-    option = "board_build.ldscript"
-    script = root / environment.get(option, project[environment["extends"]].get(option, ""))
+    script = option(project_of(root), board_name, "board_build.ldscript")
     sizes = dict(
-        re.findall(r"#define (\w+) (\d+)u", (script.parent / "port_config.h").read_text())
+        re.findall(
+            r"#define (\w+) (\d+)u", ((root / script).parent / "port_config.h").read_text()
+        )
     )
     board = BOARDS[board_name]
     assert int(sizes["LINK_PAYLOAD_MAX"]) == board.payload_max
     assert int(sizes["PORT_RING_BYTES"]) == board.ring_bytes
+
+
+def test_board_table_agrees_with_the_manifest(root: Path, board_name: str) -> None:
+    folders = ("tools/offline_boards", "firmware/platform/boards")
+    paths = [root / folder / f"{board_name}.json" for folder in folders]
+    manifest = json.loads(next(path for path in paths if path.exists()).read_text())
+    board = BOARDS[board_name]
+    assert board.core == manifest["build"]["cpu"]
+    assert f"{board.clock_hz}L" == manifest["build"]["f_cpu"]
+    assert board.ram_bytes == manifest["upload"]["maximum_ram_size"]
+    assert board.flash_bytes == manifest["upload"]["maximum_size"]
+
+
+def test_board_table_tells_the_usart_of_the_environment(root: Path) -> None:
+    project = project_of(root)
+    for name, board in BOARDS.items():
+        flags = option(project, name, "build_flags")
+        if board.mcu.startswith("STM32"):
+            section = "usart1" if "${usart1." in flags else "usart2"
+            assert "${nucleo." in flags or f"${{{section}." in flags
+            assert board.uart.startswith(f"{section.upper()}: ")
 
 
 def test_image_is_built_without_a_registry(

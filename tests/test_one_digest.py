@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PORTS
-from fixgrad.boards import BOARDS
+from conftest import DIFFERENT, PORTS
 from fixgrad.reference import Reference
 from fixgrad.run import prepare
 from fixgrad.runfile import load_run
 
 # Boards whose core or memory differs from those of PORTS.
-OTHER_BOARDS = [f"qemu://{name}" for name in BOARDS if f"qemu://{name}" not in PORTS]
+OTHER_BOARDS = [f"qemu://{name}" for name in DIFFERENT if f"qemu://{name}" not in PORTS]
 COMPILED = [f"sim://?cc={cc}&opt={opt}" for cc in ("gcc", "clang") for opt in ("O0", "O3")]
 
 

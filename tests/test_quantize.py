@@ -62,9 +62,7 @@ def test_a_headroom_that_is_no_positive_number_is_refused(headroom: float) -> No
 
 def test_weights_round_ties_to_even_and_saturate() -> None:
     weights = np.array([[0.5, 1.5, 2.5, -0.5, -1.5, 127.4, 300.0, -300.0]])
-    assert quantize.quantize_weights(weights, 0, 7).tolist() == [
-        [0, 2, 2, 0, -2, 127, 127, -127]
-    ]
+    assert quantize.quantize_weights(weights, 0, 7).tolist() == [[0, 2, 2, 0, -2, 127, 127, -127]]
     assert quantize.quantize_weights(weights / 8, -3, 7).tolist() == [
         [0, 2, 2, 0, -2, 127, 127, -127]
     ]
@@ -140,9 +138,7 @@ def test_an_input_exponent_out_of_range_is_refused() -> None:
         ("uniform", math.sqrt(1 / 1200)),
     ],
 )
-def test_initial_weights_have_the_variance_of_their_method(
-    method: str, deviation: float
-) -> None:
+def test_initial_weights_have_the_variance_of_their_method(method: str, deviation: float) -> None:
     weights = quantize.initial_weights((400, 300), 3, method)[0]
     assert weights.shape == (300, 400)
     assert abs(weights.std() / deviation - 1) < 0.02

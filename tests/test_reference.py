@@ -50,8 +50,17 @@ def linear(loss: Loss, weights: list[list[int]], batch: int = 4) -> Reference:
         delta_bits=(),
         update_bits=0,
     ).with_budgets()
-    state = State([np.array(weights, np.int16)], [np.zeros(len(weights), np.int32)], [], [],
-                  [-16], [0], [], 0, 0)
+    state = State(
+        [np.array(weights, np.int16)],
+        [np.zeros(len(weights), np.int32)],
+        [],
+        [],
+        [-16],
+        [0],
+        [],
+        0,
+        0,
+    )
     return Reference(model, state)
 
 

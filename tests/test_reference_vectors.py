@@ -21,9 +21,7 @@ def test_digest_and_loss_agree_after_every_step(name: str) -> None:
     reference = Reference(case.config, case.initial)
     assert reference.digest() == case.digest_before
     for step, batch in enumerate(case.batches()):
-        result = reference.step(
-            batch.features, batch.targets, batch.lr_mantissa, batch.lr_exponent
-        )
+        result = reference.step(batch.features, batch.targets, batch.lr_mantissa, batch.lr_exponent)
         assert (reference.digest(), result.loss) == (case.digests[step], case.losses[step]), step
     assert (reference.wsat, reference.asat, reference.bsat) == case.counters
     _assert_final(reference, case)
@@ -31,9 +29,7 @@ def test_digest_and_loss_agree_after_every_step(name: str) -> None:
 
 def _assert_final(reference: Reference, case: Case) -> None:
     state, final = reference.state, case.final
-    for (name, layer, got), (_, _, expected) in zip(
-        state.tensors(), final.tensors(), strict=True
-    ):
+    for (name, layer, got), (_, _, expected) in zip(state.tensors(), final.tensors(), strict=True):
         np.testing.assert_array_equal(got, expected, err_msg=f"{name} of layer {layer}")
     assert state.scalars()[:-2] == final.scalars()[:-2]
     assert state.step == final.step

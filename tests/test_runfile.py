@@ -291,9 +291,7 @@ def test_run_id_names_what_is_trained_and_not_where_it_came_from(tmp_path: Path)
          'type scale = "minmax" or "standard"'),
     ],
 )  # fmt: skip
-def test_settings_that_do_not_go_together(
-    text: str, kind: type[FixgradError], line: str
-) -> None:
+def test_settings_that_do_not_go_together(text: str, kind: type[FixgradError], line: str) -> None:
     refused = prepare_refusal(text, kind)
     if "feature 1 is" in line:
         refused, line = refused.split("; ", 1)[1], line.split("; ", 1)[1]

@@ -12,8 +12,14 @@ from fixgrad.reference import Reference
 from fixgrad.vectors import load_case, packaged_vectors
 from random_models import random_case
 
-QUICK = ("cancer_sigmoid_bce", "growing_exponent_momentum_widen", "odd_shapes_five_layers",
-         "shrinking_exponent_momentum", "six_bit_sigmoid_multilabel", "xor_sigmoid")
+QUICK = (
+    "cancer_sigmoid_bce",
+    "growing_exponent_momentum_widen",
+    "odd_shapes_five_layers",
+    "shrinking_exponent_momentum",
+    "six_bit_sigmoid_multilabel",
+    "xor_sigmoid",
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +33,9 @@ def scalar(request: pytest.FixtureRequest) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("path", [p for p in packaged_vectors() if p.stem in QUICK],
-                         ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [p for p in packaged_vectors() if p.stem in QUICK], ids=lambda p: p.stem
+)
 def test_it_agrees_with_vectors_of_another_implementation(scalar: ModuleType, path) -> None:  # type: ignore[no-untyped-def]
     assert scalar.check(path) == ""
 
@@ -55,8 +62,16 @@ def test_the_sign_vectors_reach_closed_and_open_gates(scalar: ModuleType) -> Non
 
 def test_a_sign_unit_at_zero_is_positive_and_passes_the_gradient() -> None:
     config = ModelConfig(
-        (1, 1, 2), (Activation.SIGN,), Loss.SOFTMAX_CROSS_ENTROPY, 1, InputFormat.U8, 255, (8,),
-        (), (), 0,
+        (1, 1, 2),
+        (Activation.SIGN,),
+        Loss.SOFTMAX_CROSS_ENTROPY,
+        1,
+        InputFormat.U8,
+        255,
+        (8,),
+        (),
+        (),
+        0,
     ).with_budgets()
     state = random_case(1).state
     state.weights = [np.zeros((1, 1), np.int16), np.array([[100], [0]], np.int16)]

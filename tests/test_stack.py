@@ -49,14 +49,14 @@ def test_reserved_stack_has_room_for_its_ceiling_and_an_interrupt(board_name: st
     assert needed <= BOARDS[board_name].stack_bytes
 
 
-def test_no_request_exceeds_the_ceiling(board_name: str) -> None:
-    config = digits(CEILINGS[board_name].batch)
+def test_no_request_exceeds_the_ceiling(different_board: str) -> None:
+    config = digits(CEILINGS[different_board].batch)
     random = np.random.default_rng(1)
     features = random.integers(0, 17, (64, 64), dtype=np.uint8)
     classes = random.integers(0, 10, (64, 1), dtype=np.uint8)
     wire = np.concatenate([features, classes], axis=1)
-    with Serial(f"qemu://{board_name}", timeout=0.02) as port:
-        device = Device(port, board_name)
+    with Serial(f"qemu://{different_board}", timeout=0.02) as port:
+        device = Device(port, different_board)
         device.load(config, initial_state(config, initial_weights(config.layers, 1), 1, -4), 5, 0)
         # One frame at a time: no byte arrives, so no interrupt adds to what is measured.
         for i in range(16):
@@ -67,13 +67,13 @@ def test_no_request_exceeds_the_ceiling(board_name: str) -> None:
         stream = SampleStream(schedule, wire)
         steps = [p.step for i in range(16) for p in device.train(stream, i, i + 1)]
         assert steps[-1] == 16 // config.batch
-        assert stack_used(port, board_name) <= CEILINGS[board_name].stack
+        assert stack_used(port, different_board) <= CEILINGS[different_board].stack
 
 
-def test_no_option_exceeds_the_ceiling(board_name: str) -> None:
+def test_no_option_exceeds_the_ceiling(different_board: str) -> None:
     small = {"growing_exponent_momentum_widen", "odd_shapes_five_layers", "xor_sigmoid"}
     paths = [path for path in packaged_vectors() if path.stem in small]
-    with Serial(f"qemu://{board_name}", timeout=0.02) as port:
-        results = list(selftest(Device(port, board_name), paths))
+    with Serial(f"qemu://{different_board}", timeout=0.02) as port:
+        results = list(selftest(Device(port, different_board), paths))
         assert [r.outcome for r in results] == [Outcome.PASSED] * len(small)
-        assert stack_used(port, board_name) <= CEILINGS[board_name].stack
+        assert stack_used(port, different_board) <= CEILINGS[different_board].stack

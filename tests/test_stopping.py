@@ -29,13 +29,19 @@ def _samples(count: int, seed: int) -> Samples:
 RATES = RateSchedule("plateau", 0.5, 4, 10, EPOCHS, factor=0.5)
 MONITOR = Monitor(_samples(30, 2), Loss.SOFTMAX_CROSS_ENTROPY, RATES)
 CONFIG = ModelConfig(
-    (6, 8, 2), (Activation.RELU,), Loss.SOFTMAX_CROSS_ENTROPY, 4, InputFormat.U8, 255, (8,),
-    (), (), 0,
+    (6, 8, 2),
+    (Activation.RELU,),
+    Loss.SOFTMAX_CROSS_ENTROPY,
+    4,
+    InputFormat.U8,
+    255,
+    (8,),
+    (),
+    (),
+    0,
 ).with_budgets()
 TRAIN = _samples(40, 1)
-START = Checkpoint(
-    initial_state(CONFIG, initial_weights(CONFIG.layers, 3), 3, -8), 0, Tally()
-)
+START = Checkpoint(initial_state(CONFIG, initial_weights(CONFIG.layers, 3), 3, -8), 0, Tally())
 SCHEDULE = EpochSchedule(40, 4, EPOCHS, 3, True, RATES)
 
 
@@ -86,7 +92,14 @@ def test_a_course_survives_its_text() -> None:
 def _train(device: ReferenceDevice, monitor: Monitor, point: Checkpoint, **more: Any) -> list[Any]:
     return list(
         training.train(
-            device, CONFIG, 5, TRAIN, SCHEDULE, point, monitor=monitor, **more  # type: ignore[arg-type]
+            device,
+            CONFIG,
+            5,
+            TRAIN,
+            SCHEDULE,
+            point,
+            monitor=monitor,
+            **more,  # type: ignore[arg-type]
         )
     )
 

@@ -36,8 +36,11 @@ def test_standard_values_are_q16_of_deviations() -> None:
     form = _form(dataset, SQUARED)
     encoded = form.encode(dataset.samples.targets, SQUARED, "d", clip=False)
     # Mean 20, population deviation sqrt(200 / 3).
-    assert encoded.tolist() == [[round(-10 / (200 / 3) ** 0.5 * 65536)], [0],
-                                [round(10 / (200 / 3) ** 0.5 * 65536)]]
+    assert encoded.tolist() == [
+        [round(-10 / (200 / 3) ** 0.5 * 65536)],
+        [0],
+        [round(10 / (200 / 3) ** 0.5 * 65536)],
+    ]
 
 
 def test_values_come_back_in_their_own_unit() -> None:
@@ -70,8 +73,9 @@ def test_columns_of_zeros_and_ones_are_labels() -> None:
 
 
 def test_classes_become_one_hot_or_binary() -> None:
-    dataset = Dataset("d", Part(np.zeros((2, 1)), np.array([1, 0])), None, ("a", "b"), ("x",),
-                      False, False)
+    dataset = Dataset(
+        "d", Part(np.zeros((2, 1)), np.array([1, 0])), None, ("a", "b"), ("x",), False, False
+    )
     one_hot, binary = _form(dataset, BCE, outputs=2), _form(dataset, BCE, outputs=1)
     assert one_hot.encode(np.array([1, 0]), BCE, "d", clip=False).tolist() == [
         [0, 32768], [32768, 0]
@@ -158,9 +162,7 @@ def test_parameters_from_a_file_of_real_numbers(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     arrays = {"weights_0": rng.normal(size=(3, 4)), "bias_0": rng.normal(size=3)}
     np.savez(tmp_path / "w.npz", **arrays)
-    text = (
-        '[data]\nsource = "iris"\n[model]\nlayers = [4, 3]\ninit = "file"\ninit_file = "w.npz"\n'
-    )
+    text = '[data]\nsource = "iris"\n[model]\nlayers = [4, 3]\ninit = "file"\ninit_file = "w.npz"\n'
     prepared = prepare(parse_run(text, tmp_path / "run.toml"))
     state = prepared.initial
     real = np.ldexp(state.weights[0].astype(float), state.weight_exponent[0])
@@ -209,8 +211,11 @@ def test_metrics_of_classes_by_hand() -> None:
     form = TargetForm("classes", ("a", "b"), (0.0,) * 2, (1.0,) * 2)
     logits = np.array([[2, 0], [0, 2], [2, 0], [2, 0]], np.int32)
     outputs = read_outputs(
-        form, Loss.SOFTMAX_CROSS_ENTROPY, np.argmax(logits, axis=1)[:, None].astype(np.int32),
-        logits, -1,
+        form,
+        Loss.SOFTMAX_CROSS_ENTROPY,
+        np.argmax(logits, axis=1)[:, None].astype(np.int32),
+        logits,
+        -1,
     )
     metrics = measure(form, outputs, np.array([0, 1, 1, 0]))
     assert metrics["accuracy"] == 0.75

@@ -85,9 +85,7 @@ def test_a_stopped_run_continues_to_the_same_state_and_tally(
     port: Serial, samples: Samples, undisturbed: EpochDone
 ) -> None:
     seen: list[Event] = []
-    events = start(
-        Device(port, "sim"), samples, beginning(), should_stop=lambda: len(seen) >= 2
-    )
+    events = start(Device(port, "sim"), samples, beginning(), should_stop=lambda: len(seen) >= 2)
     for event in events:
         seen.append(event)
     stopped = seen[-1]

@@ -29,7 +29,13 @@ STAMP = "fixgrad-offline"
 
 # Name and version as pinned in platformio.ini; the boards that the project uses of it.
 PLATFORMS = {
-    "ststm32": ("19.6.0", ("disco_f100rb", "olimex_p405")),
+    "ststm32": (
+        "19.6.0",
+        (
+            "disco_f100rb", "bluepill_f103c8", "nucleo_f103rb", "olimex_p405", "disco_f407vg",
+            "nucleo_f401re", "nucleo_f411re", "nucleo_f446re", "blackpill_f411ce",
+        ),
+    ),
     "nordicnrf51": ("9.0.0", ("bbcmicrobit",)),
 }
 SCONS_VERSION = "4.11.1"

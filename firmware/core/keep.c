@@ -5,18 +5,13 @@
 #ifdef PORT_STORE
 
 #include "bytes.h"
+#include "kept.h"
 #include "mlp_dataset.h"
 #include "mlp_model.h"
 #include "protocol.h"
 #include "store.h"
 
 #include <string.h>
-
-/* The payload of a record: bytes of the three regions, then STATE, MODEL and DATASET. */
-#define HEAD_AT_STATE 0u
-#define HEAD_AT_MODEL 4u
-#define HEAD_AT_DATASET 8u
-#define HEAD_BYTES 12u
 
 typedef struct {
     uint32_t state, model, dataset;
@@ -45,22 +40,22 @@ static void source(const void *context, uint32_t offset, uint8_t *bytes, size_t 
 {
     const trainer_t *t = context;
     const sizes_t size = sizes(t);
-    uint8_t head[HEAD_BYTES];
-    bytes_put_u32(head + HEAD_AT_STATE, size.state);
-    bytes_put_u32(head + HEAD_AT_MODEL, size.model);
-    bytes_put_u32(head + HEAD_AT_DATASET, size.dataset);
+    uint8_t head[KEPT_HEAD_BYTES];
+    bytes_put_u32(head + KEPT_AT_STATE, size.state);
+    bytes_put_u32(head + KEPT_AT_MODEL, size.model);
+    bytes_put_u32(head + KEPT_AT_DATASET, size.dataset);
     for (const uint8_t *end = bytes + count; bytes < end;) {
         uint32_t here = (uint32_t)(end - bytes);
-        if (offset < HEAD_BYTES) {
-            here = here < HEAD_BYTES - offset ? here : HEAD_BYTES - offset;
+        if (offset < KEPT_HEAD_BYTES) {
+            here = here < KEPT_HEAD_BYTES - offset ? here : KEPT_HEAD_BYTES - offset;
             memcpy(bytes, head + offset, here);
-        } else if (offset - HEAD_BYTES < size.state) {
-            const uint32_t at = offset - HEAD_BYTES;
+        } else if (offset - KEPT_HEAD_BYTES < size.state) {
+            const uint32_t at = offset - KEPT_HEAD_BYTES;
             here = here < size.state - at ? here : size.state - at;
             (void)mlp_state_read(&t->mlp, at, bytes, here);
         } else {
             here = 1;
-            *bytes = tail_byte(t, size, offset - HEAD_BYTES - size.state);
+            *bytes = tail_byte(t, size, offset - KEPT_HEAD_BYTES - size.state);
         }
         bytes += here;
         offset += here;
@@ -70,7 +65,7 @@ static void source(const void *context, uint32_t offset, uint8_t *bytes, size_t 
 uint8_t keep_save(trainer_t *t, uint32_t *generation)
 {
     const sizes_t size = sizes(t);
-    const uint32_t bytes = HEAD_BYTES + size.state + size.model + size.dataset;
+    const uint32_t bytes = KEPT_HEAD_BYTES + size.state + size.model + size.dataset;
     if (bytes > store_capacity()) {
         return STATUS_NO_MEMORY;
     }
@@ -90,13 +85,13 @@ void keep_every(trainer_t *t)
 static bool is_whole(const store_record_t *record)
 {
     const uint8_t *head = record->payload;
-    if (record->bytes < HEAD_BYTES) {
+    if (record->bytes < KEPT_HEAD_BYTES) {
         return false;
     }
-    const uint32_t rest = record->bytes - HEAD_BYTES, state = bytes_u32(head + HEAD_AT_STATE);
-    const uint32_t model = bytes_u32(head + HEAD_AT_MODEL);
+    const uint32_t rest = record->bytes - KEPT_HEAD_BYTES, state = bytes_u32(head + KEPT_AT_STATE);
+    const uint32_t model = bytes_u32(head + KEPT_AT_MODEL);
     return state <= rest && model <= rest - state &&
-           bytes_u32(head + HEAD_AT_DATASET) == rest - state - model;
+           bytes_u32(head + KEPT_AT_DATASET) == rest - state - model;
 }
 
 /* Loads one region of a record; returns what follows it. */
@@ -114,12 +109,12 @@ void keep_restore(trainer_t *t)
     if (!store_find(&newest) || !is_whole(&newest)) {
         return;
     }
-    const uint8_t *head = newest.payload, *state = head + HEAD_BYTES;
-    const uint32_t state_bytes = bytes_u32(head + HEAD_AT_STATE);
+    const uint8_t *head = newest.payload, *state = head + KEPT_HEAD_BYTES;
+    const uint32_t state_bytes = bytes_u32(head + KEPT_AT_STATE);
     bool good = true;
     const uint8_t *at = load(t, REGION_MODEL, state + state_bytes,
-                             bytes_u32(head + HEAD_AT_MODEL), &good);
-    (void)load(t, REGION_DATASET, at, bytes_u32(head + HEAD_AT_DATASET), &good);
+                             bytes_u32(head + KEPT_AT_MODEL), &good);
+    (void)load(t, REGION_DATASET, at, bytes_u32(head + KEPT_AT_DATASET), &good);
     (void)load(t, REGION_STATE, state, state_bytes, &good);
     if (good && mlp_start(&t->mlp) == STATUS_OK) {
         t->run_id = newest.run_id;

@@ -26,6 +26,7 @@ def emulate(target, source, env):  # type: ignore[no-untyped-def]
         qemu,
         *("-M", env.GetProjectOption("custom_qemu_machine"), "-kernel", str(source[0])),
         *("-nodefaults", "-display", "none"),
+        *(("-serial", "null") * int(env.GetProjectOption("custom_qemu_uart", "0"))),
         *("-serial", f"tcp:{address},server=on,wait=on,nodelay=on"),
     ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as machine:
@@ -41,10 +42,11 @@ def emulate(target, source, env):  # type: ignore[no-untyped-def]
             return 0
 
 
-env.AddCustomTarget(
-    "emulate",
-    "$BUILD_DIR/firmware.elf",
-    env.VerboseAction(emulate, "Emulating $BOARD"),
-    title="Emulate",
-    description="Run the image in QEMU",
-)
+if env.GetProjectOption("custom_qemu_machine", ""):
+    env.AddCustomTarget(
+        "emulate",
+        "$BUILD_DIR/firmware.elf",
+        env.VerboseAction(emulate, "Emulating $BOARD"),
+        title="Emulate",
+        description="Run the image in QEMU",
+    )

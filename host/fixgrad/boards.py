@@ -24,7 +24,9 @@ class Board:
         arena_bytes: RAM that the image leaves to a model and its batch.
         payload_max, ring_bytes: largest payload and receive buffer of the link.
         uart: the UART and the pins of the link.
-        machine: QEMU's name of the emulated board.
+        machine: QEMU's name of a board that runs the image; None where there is none.
+        machine_uart: which of that board's UARTs, from 0, carries the link.
+        store_bytes: flash set aside for checkpoints and a deployed net, two banks; 0: none.
     """
 
     name: str
@@ -39,7 +41,9 @@ class Board:
     payload_max: int
     ring_bytes: int
     uart: str
-    machine: str
+    machine: str | None
+    machine_uart: int = 0
+    store_bytes: int = 0
 
 
 _TABLE = (
@@ -59,6 +63,39 @@ _TABLE = (
         machine="stm32vldiscovery",
     ),
     Board(
+        name="bluepill_f103c8",
+        title="Blue Pill",
+        mcu="STM32F103C8",
+        core="cortex-m3",
+        clock_hz=72_000_000,
+        ram_bytes=20 * 1024,
+        flash_bytes=64 * 1024,
+        stack_bytes=1152,
+        arena_bytes=17112,
+        payload_max=512,
+        ring_bytes=1536,
+        uart="USART1: PA9 TX, PA10 RX",
+        machine=None,
+        store_bytes=32 * 1024,
+    ),
+    Board(
+        name="nucleo_f103rb",
+        title="ST NUCLEO-F103RB",
+        mcu="STM32F103RB",
+        core="cortex-m3",
+        clock_hz=72_000_000,
+        ram_bytes=20 * 1024,
+        flash_bytes=128 * 1024,
+        stack_bytes=1152,
+        arena_bytes=17112,
+        payload_max=512,
+        ring_bytes=1536,
+        uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
+        machine="netduino2",
+        machine_uart=1,
+        store_bytes=32 * 1024,
+    ),
+    Board(
         name="olimex_p405",
         title="Olimex STM32-P405",
         mcu="STM32F405RG",
@@ -72,6 +109,91 @@ _TABLE = (
         ring_bytes=4096,
         uart="USART1: PA9 TX, PA10 RX (UEXT pins 3 and 4)",
         machine="netduinoplus2",
+        store_bytes=256 * 1024,
+    ),
+    Board(
+        name="disco_f407vg",
+        title="ST STM32F4DISCOVERY",
+        mcu="STM32F407VG",
+        core="cortex-m4",
+        clock_hz=168_000_000,
+        ram_bytes=128 * 1024,
+        flash_bytes=1024 * 1024,
+        stack_bytes=4096,
+        arena_bytes=121688,
+        payload_max=1024,
+        ring_bytes=4096,
+        uart="USART2: PA2 TX, PA3 RX",
+        machine="netduinoplus2",
+        machine_uart=1,
+        store_bytes=256 * 1024,
+    ),
+    Board(
+        name="nucleo_f401re",
+        title="ST NUCLEO-F401RE",
+        mcu="STM32F401RE",
+        core="cortex-m4",
+        clock_hz=84_000_000,
+        ram_bytes=96 * 1024,
+        flash_bytes=512 * 1024,
+        stack_bytes=4096,
+        arena_bytes=88920,
+        payload_max=1024,
+        ring_bytes=4096,
+        uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
+        machine="netduinoplus2",
+        machine_uart=1,
+        store_bytes=256 * 1024,
+    ),
+    Board(
+        name="nucleo_f411re",
+        title="ST NUCLEO-F411RE",
+        mcu="STM32F411RE",
+        core="cortex-m4",
+        clock_hz=100_000_000,
+        ram_bytes=128 * 1024,
+        flash_bytes=512 * 1024,
+        stack_bytes=4096,
+        arena_bytes=121688,
+        payload_max=1024,
+        ring_bytes=4096,
+        uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
+        machine="netduinoplus2",
+        machine_uart=1,
+        store_bytes=256 * 1024,
+    ),
+    Board(
+        name="nucleo_f446re",
+        title="ST NUCLEO-F446RE",
+        mcu="STM32F446RE",
+        core="cortex-m4",
+        clock_hz=180_000_000,
+        ram_bytes=128 * 1024,
+        flash_bytes=512 * 1024,
+        stack_bytes=4096,
+        arena_bytes=121688,
+        payload_max=1024,
+        ring_bytes=4096,
+        uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
+        machine="netduinoplus2",
+        machine_uart=1,
+        store_bytes=256 * 1024,
+    ),
+    Board(
+        name="blackpill_f411ce",
+        title="WeAct Black Pill",
+        mcu="STM32F411CE",
+        core="cortex-m4",
+        clock_hz=100_000_000,
+        ram_bytes=128 * 1024,
+        flash_bytes=512 * 1024,
+        stack_bytes=4096,
+        arena_bytes=121688,
+        payload_max=1024,
+        ring_bytes=4096,
+        uart="USART1: PA9 TX, PA10 RX",
+        machine="netduinoplus2",
+        store_bytes=256 * 1024,
     ),
     Board(
         name="bbcmicrobit",
@@ -87,6 +209,7 @@ _TABLE = (
         ring_bytes=960,
         uart="UART 0: P0.24 TX, P0.25 RX (USB)",
         machine="microbit",
+        store_bytes=32 * 1024,
     ),
     Board(
         name="mps2_an385",

@@ -35,6 +35,9 @@ IMAGES, PROFILE_IMAGES = "build", "profile"
 PROFILE_FLAGS = {"PLATFORMIO_BUILD_FLAGS": "-DPROFILE"}
 """Setting of PlatformIO that makes an image profile."""
 
+STANDALONE = "standalone_"
+"""Begins the environments of platformio.ini that predict without a host."""
+
 INSTALLED_PROJECT = "project"
 """Folder of an installed package's firmware that holds what lies beside it in a source tree."""
 
@@ -68,12 +71,13 @@ def project_dir() -> Path:
     return project
 
 
-def build_image(board: Board, *, profile: bool = False) -> Path:
+def build_image(board: Board, *, profile: bool = False, standalone: bool = False) -> Path:
     """Build a board's image unless it is up to date.
 
     Args:
         board: what it is for.
         profile: build the image that answers READ of region PROFILE instead, beside the other.
+        standalone: build the example that predicts with the net in the board's flash instead.
 
     Returns:
         The linked ELF file.
@@ -83,7 +87,8 @@ def build_image(board: Board, *, profile: bool = False) -> Path:
     """
     project = project_dir()
     folder = project / ".pio" / (PROFILE_IMAGES if profile else IMAGES)
-    image = folder / board.name / "firmware.elf"
+    environment = STANDALONE + board.name if standalone else board.name
+    image = folder / environment / "firmware.elf"
     stamp = image.with_name("fixgrad.stamp")
     core = _core_dir(project)
     wanted = hashlib.sha256(
@@ -92,7 +97,8 @@ def build_image(board: Board, *, profile: bool = False) -> Path:
     ).hexdigest()
     with _locked(project):
         if not _is_current(image, stamp, wanted):
-            _run_platformio(project, core, board, folder, PROFILE_FLAGS if profile else {})
+            settings = PROFILE_FLAGS if profile else {}
+            _run_platformio(project, core, environment, folder, settings)
             if not image.exists():
                 raise BuildError(f"PlatformIO reports success but left no {image}")
             stamp.write_text(wanted)
@@ -148,14 +154,14 @@ def _core_dir(project: Path) -> Path | None:
 
 
 def _run_platformio(
-    project: Path, core: Path | None, board: Board, folder: Path, settings: dict[str, str]
+    project: Path, core: Path | None, environment: str, folder: Path, settings: dict[str, str]
 ) -> None:
     if importlib.util.find_spec("platformio") is None:
         raise BuildError(
-            f"PlatformIO is missing, {board.name} cannot be built: "
+            f"PlatformIO is missing, {environment} cannot be built: "
             f"run {sys.executable} -m pip install platformio==6.2.0"
         )
-    environment = os.environ | {
+    variables = os.environ | {
         "PLATFORMIO_WORKSPACE_DIR": str(project / ".pio"),
         "PLATFORMIO_BUILD_DIR": str(folder),
         "PLATFORMIO_DISABLE_UPGRADE_CHECK": "true",
@@ -163,13 +169,13 @@ def _run_platformio(
         **settings,
     }
     if core is not None:
-        environment["PLATFORMIO_CORE_DIR"] = str(core)
-    command = [sys.executable, "-m", "platformio", "run", "-e", board.name]
+        variables["PLATFORMIO_CORE_DIR"] = str(core)
+    command = [sys.executable, "-m", "platformio", "run", "-e", environment]
     try:
         result = subprocess.run(
             command,
             cwd=project,
-            env=environment,
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -179,12 +185,12 @@ def _run_platformio(
         )
     except subprocess.TimeoutExpired as error:
         raise BuildError(
-            f"building {board.name} took longer than {BUILD_TIMEOUT_S} s; "
+            f"building {environment} took longer than {BUILD_TIMEOUT_S} s; "
             f"run it yourself: {_shown(project, command)}"
         ) from error
     if result.returncode != 0:
         raise BuildError(
-            f"building {board.name} failed: {_reason(result.stdout)}; "
+            f"building {environment} failed: {_reason(result.stdout)}; "
             f"{_remedy(project, core, command)}"
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from fixgrad.errors import BuildError, LinkError, PortError, VersionError
+from fixgrad.errors import BuildError, LinkError, MismatchError, PortError, VersionError
 
 
 class Level(enum.Enum):
@@ -209,6 +209,88 @@ STACK = Kind(
     "Raise the board's stack reserve in its linker script; an overflow resets the board.",
 )
 
+NOT_PROVED = Kind(
+    "FG601",
+    "the run is not what the arithmetic gives",
+    "The board computed a step wrongly (memory, supply, a changed firmware), or the folder was "
+    "changed afterwards.",
+    "`fixgrad validate DIR/run.toml --port URL` finds the first wrong step and value.",
+    MismatchError.exit_code,
+)
+WEIGHTS_CLAMPED = Kind(
+    "FG602",
+    "weights leave their range",
+    "They have grown more than `headroom` times since the start; where they are clamped they "
+    "stop learning.",
+    "Type a larger `headroom` (twice as much), or `widen = true`, or a smaller `learning_rate`.",
+)
+DIVERGING = Kind(
+    "FG603",
+    "activations leave the largest range",
+    "Training diverges: weights and activations grow with every step. Float training would do "
+    "the same, or end in infinities.",
+    "Type a smaller `learning_rate` (a quarter), or `clip = -3`.",
+)
+ACTIVATIONS_CLAMPED = Kind(
+    "FG604",
+    "activations are clamped",
+    "`adaptive = false` keeps their exponents where they started, and the values outgrew them.",
+    "Type `adaptive = true`.",
+)
+BIASES_CLAMPED = Kind(
+    "FG605",
+    "biases leave their range",
+    "Steps are far too large, or targets are far from 0.",
+    "Type a smaller `learning_rate`, and `target_scale = \"standard\"` for numbers to predict.",
+)
+UPDATES_LOST = Kind(
+    "FG606",
+    "most updates vanish",
+    "Steps are much smaller than the unit of a weight. Rounding is stochastic, so they are not "
+    "lost on average, but what is left is mostly noise, and learning is slow.",
+    "Type a larger `learning_rate`, or a smaller `headroom` (finer weights), or larger batches.",
+)
+UNITS_DEAD = Kind(
+    "FG607",
+    "units are dead",
+    "They give the same value for every sample, so nothing is learnt through them: steps were too "
+    "large, or the layer is wider than the task needs.",
+    "Type a smaller `learning_rate`, `activation = \"leaky\"`, or a smaller width.",
+)
+RANGE_UNUSED = Kind(
+    "FG608",
+    "the range of the weights is not used",
+    "`headroom` leaves room for growth that never came, so weights are coarser than they need be.",
+    "Divide `headroom` by 2 for every unused bit but one.",
+)
+GOT_WORSE = Kind(
+    "FG609",
+    "training got worse again",
+    "The learning rate is too large for the end of the run.",
+    "Type `schedule = \"cosine\"` or a smaller `learning_rate`.",
+)
+NOT_LEARNING = Kind(
+    "FG610",
+    "nothing was learnt",
+    "The learning rate is too small or far too large, the run too short, or the features do not "
+    "tell the targets.",
+    "Try `learning_rate` ten times larger and ten times smaller, and more `epochs`.",
+)
+OVERFITS = Kind(
+    "FG611",
+    "the net learns its training samples by heart",
+    "The training loss falls while the loss of samples it does not see rises.",
+    "Type `validation_fraction = 0.1` with `patience = 5`, or `weight_decay = 0.0001`, or smaller "
+    "layers.",
+)
+FLOAT_BETTER = Kind(
+    "FG612",
+    "float training is better",
+    "The same run in float64 ends with a better accuracy: the resolution of weights or "
+    "activations is too coarse for this run, or it is the chance of the rounding.",
+    "See the findings above; type `activation_bits = 12` or another `seed`.",
+)
+
 KINDS: Final[dict[str, Kind]] = {
     kind.code: kind
     for kind in (
@@ -216,6 +298,8 @@ KINDS: Final[dict[str, Kind]] = {
         SILENT, FOREIGN, ECHO, OTHER_SPEED, RESETS_ON_OPEN,
         OTHER_PROTOCOL, OTHER_NUMERICS, OTHER_TABLE,
         LATENCY, SLOW, NOISE, BAD_LINE, STACK,
+        NOT_PROVED, WEIGHTS_CLAMPED, DIVERGING, ACTIVATIONS_CLAMPED, BIASES_CLAMPED, UPDATES_LOST,
+        UNITS_DEAD, RANGE_UNUSED, GOT_WORSE, NOT_LEARNING, OVERFITS, FLOAT_BETTER,
     )
 }  # fmt: skip
 

@@ -32,13 +32,17 @@ class Emulator:
     The machine starts when the constructor returns. `uart` carries the bytes of the board's UART.
     """
 
-    def __init__(self, board: Board, image: Path, *, counting: bool = False) -> None:
+    def __init__(
+        self, board: Board, image: Path, *, counting: bool = False, flash: Path | None = None
+    ) -> None:
         """Start the machine.
 
         Args:
             board: what to emulate.
             image: its ELF file.
             counting: let time pass with the instructions (`instructions_per_tick`); slower.
+            flash: file that holds the board's store; written when the machine is stopped. QEMU
+                puts the contents at the start back at a reset.
 
         Raises:
             BuildError: QEMU is missing, or does not start.
@@ -47,6 +51,7 @@ class Emulator:
         if qemu is None:
             raise BuildError(f"{QEMU} is missing: install it (sudo apt install {QEMU})")
         self._image = read_image(image)
+        self._flash = flash
         with (
             tempfile.TemporaryFile() as messages,
             socket.create_server(("127.0.0.1", 0)) as uart,
@@ -55,6 +60,9 @@ class Emulator:
             arguments = _arguments(board, image, uart, control)
             if counting:
                 arguments += ("-icount", f"shift={_instruction_shift(board)}")
+            if flash is not None and flash.exists():
+                start = self._image.symbols["store_start"]
+                arguments += ("-device", f"loader,file={flash},addr={start:#x},force-raw=on")
             self._process = subprocess.Popen(
                 [sys.executable, "-I", tether.__file__, qemu, *arguments],
                 stdin=subprocess.PIPE,
@@ -107,7 +115,19 @@ class Emulator:
         return unused, reserved
 
     def stop(self) -> None:
-        """End the machine."""
+        """End the machine.
+
+        Raises:
+            PortError: QEMU has ended before, so that the flash is not known.
+        """
+        try:
+            if self._flash is not None:
+                start, end = (self._image.symbols[name] for name in ("store_start", "store_end"))
+                self._flash.write_bytes(self.memory(start, end - start))
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         self._answers.close()
         self._control.close()
         self.uart.close()
@@ -171,8 +191,9 @@ def _arguments(
     """Return QEMU's arguments: it connects to both listening sockets before the board starts."""
     noise = read_image(image).symbols["arena_start"]
     return [
-        *("-M", board.machine, "-kernel", str(image), "-nodefaults", "-display", "none"),
+        *("-M", str(board.machine), "-kernel", str(image), "-nodefaults", "-display", "none"),
         *("-chardev", f"socket,id=uart,host=127.0.0.1,port={_port(uart)},nodelay=on"),
+        *(("-serial", "null") * board.machine_uart),
         *("-serial", "chardev:uart"),
         *("-chardev", f"socket,id=control,host=127.0.0.1,port={_port(control)}"),
         *("-mon", "chardev=control,mode=control"),

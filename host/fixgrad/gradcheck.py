@@ -22,7 +22,7 @@ from fixgrad.device import Device
 from fixgrad.float_model import FloatMLP, activate, derivative, loss_gradient, straight_through
 from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import LIMITS, Activation, Loss
-from fixgrad.quantize import learning_rate_pair, real_parameters
+from fixgrad.quantize import learning_rate_pair, real_parameters, real_samples
 from fixgrad.reference import Reference
 from fixgrad.stream import ListedSchedule, Samples, SampleStream
 from fixgrad.validation import compare_states
@@ -111,7 +111,7 @@ def gradcheck(
     )
     state = _calibrated(config, initial, samples)
     exact = _model(config, state)
-    x, y = _real_samples(config, state, samples)
+    x, y = real_samples(config, state, samples)
     gradients = exact.gradients(x, y)
     for layer in range(config.layer_count):
         most = float(np.abs(gradients[0][layer]).max())
@@ -179,22 +179,12 @@ def _model(config: ModelConfig, state: State) -> FloatMLP:
     return FloatMLP.like(config, *real_parameters(state))
 
 
-def _real_samples(
-    config: ModelConfig, state: State, samples: Samples
-) -> tuple[Reals, NDArray[np.generic]]:
-    """Return features and targets as the real numbers that they stand for."""
-    x = np.ldexp(samples.features.astype(np.float64), state.activation_exponent[0])
-    if config.loss == Loss.SOFTMAX_CROSS_ENTROPY:
-        return x, samples.targets
-    return x, samples.targets / (65536 if config.loss == Loss.SQUARED_ERROR else 32768)
-
-
 def _calibrated(config: ModelConfig, initial: State, samples: Samples) -> State:
     """Return the state with the finest exponents in which the batch's activations fit."""
     state = initial.copy()
     state.velocities, state.bias_velocities = [], []
     model = _model(config, state)
-    x, _ = _real_samples(config, state, samples)
+    x, _ = real_samples(config, state, samples)
     values = model.forward(x)
     for index, activation in enumerate(config.activations, 1):
         most = float(np.abs(values[index]).max())

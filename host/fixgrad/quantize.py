@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fixgrad.errors import ModelError
 from fixgrad.functions import GOLDEN, mix32_word
 from fixgrad.model import ModelConfig, State
-from fixgrad.protocol import LIMITS, Activation
+from fixgrad.protocol import LIMITS, Activation, Loss
+from fixgrad.stream import Samples
 
 INITIALISATIONS = ("he", "glorot", "lecun", "uniform", "normal", "zeros")
 RECTIFIED_EXPONENT = -4
@@ -123,6 +124,7 @@ def initial_state(
     input_exponent: int,
     headroom: float | Sequence[float] = 4.0,
     biases: Sequence[NDArray[np.float64]] | None = None,
+    rectified_exponents: Sequence[int] | None = None,
 ) -> State:
     """Return the state before the first step.
 
@@ -133,6 +135,7 @@ def initial_state(
         input_exponent: eX[0], -15..15.
         headroom: see `weight_exponent`; one for all layers, or one each.
         biases: per layer [n_out]; zeros by default.
+        rectified_exponents: eX[1..L-1] for ReLU and leaky activations, -15..0; others keep theirs.
 
     Raises:
         ModelError: shapes do not match, a value is not finite, or an exponent is out of range.
@@ -149,6 +152,14 @@ def initial_state(
         [headroom] * len(shapes) if isinstance(headroom, (int, float)) else list(headroom)
     )
     e_x = [input_exponent, *hidden_exponents(config)]
+    if rectified_exponents is not None:
+        if len(rectified_exponents) != len(e_x) - 1 or not all(
+            low <= e <= 0 for e in rectified_exponents
+        ):
+            raise ModelError(f"hidden exponents {list(rectified_exponents)} do not fit the layers")
+        for index, activation in enumerate(config.activations, 1):
+            if activation in (Activation.RELU, Activation.LEAKY):
+                e_x[index] = rectified_exponents[index - 1]
     e_w = [
         weight_exponent(w, bits, room)
         for w, bits, room in zip(weights, config.weight_bits, rooms, strict=True)
@@ -182,6 +193,16 @@ def real_parameters(
         for b, w, x in zip(state.biases, e_w, e_x, strict=True)
     ]
     return weights, biases
+
+
+def real_samples(
+    config: ModelConfig, state: State, samples: Samples
+) -> tuple[NDArray[np.float64], NDArray[np.generic]]:
+    """Return features and targets as the real numbers that they stand for; classes as they are."""
+    x = np.ldexp(samples.features.astype(np.float64), state.activation_exponent[0])
+    if config.loss == Loss.SOFTMAX_CROSS_ENTROPY:
+        return x, samples.targets
+    return x, samples.targets / (65536 if config.loss == Loss.SQUARED_ERROR else 32768)
 
 
 def learning_rate_pair(learning_rate: float, batch: int) -> tuple[int, int]:

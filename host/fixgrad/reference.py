@@ -186,6 +186,11 @@ class Reference:
             [b.astype(np.int32) for b in blocks] or [np.empty((0, self.config.outputs), np.int32)]
         )
 
+    def activations(self, features: Features) -> list[Ints]:
+        """Return a_0..a_{L-1}, each [N, n[l]], of features [N, n[0]]: at most BLOCK of them."""
+        with single_threaded():
+            return self._forward(checked_features(self.config, features)).activations
+
     def predict(self, features: Features) -> Int32s:
         """Return the predictions of section 3 for features [N, n[0]].
 

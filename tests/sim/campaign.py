@@ -106,9 +106,7 @@ class Host:
             drawn = self.rng.getrandbits(count)
             return drawn % HOST_SESSIONS if count == 8 else drawn
 
-        return Device(
-            line, "sim", clock=line.clock, pause=line.pause, random_bits=bits
-        )
+        return Device(line, "sim", clock=line.clock, pause=line.pause, random_bits=bits)
 
     def train_to_the_end(self) -> None:
         """Start hosts until one reaches the end of the run."""

@@ -1,6 +1,6 @@
 """Campaign 6: damage to one frame, and whether the device's decoder and CRC accept any of it.
 
-    .venv/bin/python tests/sim/frame_damage.py --pairs 20000000
+.venv/bin/python tests/sim/frame_damage.py --pairs 20000000
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ def data_frame(payload_bytes: int, seed: int) -> bytes:
 
 
 def accepted_pairs(
-    wire: bytes, *, right: bytes | None = None, bits: range | None = None, draws: int = 0,
+    wire: bytes,
+    *,
+    right: bytes | None = None,
+    bits: range | None = None,
+    draws: int = 0,
     seed: int = 1,
 ) -> int:
     """Return how many damaged copies of a frame the device accepts.
@@ -72,8 +76,10 @@ def accepted_changes(wire: bytes) -> int:
     count = 0
     for damaged in one_byte_changes(wire):
         for frame in link_library.decode(damaged + b"\0"):
-            intact = frame is not None and len(frame) >= 10 and (
-                link_library.crc32(frame[:-4]) == int.from_bytes(frame[-4:], "little")
+            intact = (
+                frame is not None
+                and len(frame) >= 10
+                and (link_library.crc32(frame[:-4]) == int.from_bytes(frame[-4:], "little"))
             )
             count += intact and frame != right
         for part in damaged.split(b"\0"):

@@ -4,12 +4,11 @@
 
 #include "cortexm.h"
 #include "port.h"
-#include "port_config.h"
 
-#define USART_SR (PORT_USART + 0x00u)
-#define USART_DR (PORT_USART + 0x04u)
-#define USART_BRR (PORT_USART + 0x08u)
-#define USART_CR1 (PORT_USART + 0x0Cu)
+#define USART_SR (USART_BASE + 0x00u)
+#define USART_DR (USART_BASE + 0x04u)
+#define USART_BRR (USART_BASE + 0x08u)
+#define USART_CR1 (USART_BASE + 0x0Cu)
 
 #define SR_RXNE (1u << 5)
 #define SR_TXE (1u << 7)
@@ -25,7 +24,7 @@ void usart_start(uint32_t clock_hz)
 {
     *cortexm_register(USART_BRR) = (clock_hz + USART_BAUD / 2u) / USART_BAUD;
     *cortexm_register(USART_CR1) = CR1_UE | CR1_TE | CR1_RE | CR1_RXNEIE;
-    cortexm_enable_interrupt(PORT_USART_INTERRUPT);
+    cortexm_enable_interrupt(USART_INTERRUPT);
 }
 
 /* Reading SR, then DR, also clears an overrun, which raises the same interrupt. */
@@ -39,8 +38,8 @@ static void usart_interrupt(void)
 }
 
 /* No other interrupt is ever enabled. */
-CORTEXM_INTERRUPTS static const cortexm_vector_t interrupts[PORT_USART_INTERRUPT + 1u] = {
-    [PORT_USART_INTERRUPT] = usart_interrupt,
+CORTEXM_INTERRUPTS static const cortexm_vector_t interrupts[USART_INTERRUPT + 1u] = {
+    [USART_INTERRUPT] = usart_interrupt,
 };
 
 void port_write(const uint8_t *bytes, size_t count)

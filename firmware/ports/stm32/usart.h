@@ -1,10 +1,26 @@
 /* The USART of the STM32 families F1, F2 and F4, as the link's byte port.
  *
- * port_config.h names the one that is used: PORT_USART (address), PORT_USART_INTERRUPT (number). */
+ * The board's environment says which one leads to the computer, by -DBOARD_USART. The family's
+ * usart_places.h says where USART1 lies. */
 #ifndef USART_H
 #define USART_H
 
 #include <stdint.h>
+
+#include "usart_places.h"
+
+#if BOARD_USART == 1 /* on APB2 */
+#define USART_BASE USART1_BASE
+#define USART_INTERRUPT 37u
+#define USART_PIN_TX 9u /* of port A; reception is on the pin behind it */
+#elif BOARD_USART == 2 /* on APB1 */
+#define USART_BASE 0x40004400u
+#define USART_INTERRUPT 38u
+#define USART_PIN_TX 2u
+#else
+#error "platformio.ini does not say which USART leads to the computer"
+#endif
+#define USART_PIN_RX (USART_PIN_TX + 1u)
 
 #define USART_BAUD 115200u
 

@@ -1,4 +1,4 @@
-/* STM32F1: sizes of the link on the smallest member, and the USART that carries it. */
+/* STM32F100: sizes of the link on the smallest member. */
 #ifndef PORT_CONFIG_H
 #define PORT_CONFIG_H
 
@@ -7,8 +7,5 @@
 #define PORT_RING_BYTES 432u
 
 #define PORT_FLASH_PAGE_BYTES 1024u
-
-#define PORT_USART 0x40013800u /* USART1 */
-#define PORT_USART_INTERRUPT 37u
 
 #endif

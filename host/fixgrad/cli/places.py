@@ -19,7 +19,7 @@ def boards(as_json: bool) -> None:
     if as_json:
         print_json({"boards": [dataclasses.asdict(board) for board in BOARDS.values()]})
         return
-    numbers = ("MHz", "RAM", "for models", "flash")
+    numbers = ("MHz", "RAM", "for models", "flash", "store")
     table = new_table("board", "chip", "core", *numbers, "UART", "emulated as", right=numbers)
     for board in BOARDS.values():
         table.add_row(
@@ -30,8 +30,9 @@ def boards(as_json: bool) -> None:
             f"{board.ram_bytes:,}",
             f"{board.arena_bytes:,}",
             f"{board.flash_bytes:,}",
+            f"{board.store_bytes:,}" if board.store_bytes else "none",
             board.uart,
-            f"qemu://{board.name}",
+            f"qemu://{board.name}" if board.machine else "",
         )
     print_table(table)
 

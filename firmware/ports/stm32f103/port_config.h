@@ -1,0 +1,12 @@
+/* STM32F103: sizes of the link on a member with 20 KB of RAM. */
+#ifndef PORT_CONFIG_H
+#define PORT_CONFIG_H
+
+#define LINK_PAYLOAD_MAX 512u
+/* Two frames of seven 65-byte samples and a third on its way. */
+#define PORT_RING_BYTES 1536u
+#define PORT_STORE 1
+
+#define PORT_FLASH_PAGE_BYTES 1024u
+
+#endif
