@@ -4,7 +4,9 @@
 
 #include "bytes.h"
 #include "crc32.h"
+#include "flash.h"
 #include "port.h"
+#include "port_config.h"
 #include "reply.h"
 
 /* A checksum of the sources, which the build gives. */
@@ -46,6 +48,11 @@ static REPLY_FUNCTION void reply_hello(link_t *l, uint32_t nonce)
     reply_bytes(&r, head, sizeof head);
     reply_text(&r, port_board);
     reply_text(&r, port_core);
+#ifdef PORT_SAMPLES
+    uint8_t room[HELLO_ROOM_BYTES];
+    bytes_put_u32(room + HELLO_ROOM_AT_SAMPLES_BYTES, flash_samples_bytes());
+    reply_bytes(&r, room, sizeof room);
+#endif
     reply_end(&r);
 }
 

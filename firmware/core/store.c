@@ -182,7 +182,7 @@ static uint32_t place_record(const contents_t *found, uint32_t append_at,
     const bool append = append_at != 0 && fits(append_at, record->bytes);
     const uint32_t bank = append ? found->bank : (found->bank + 1u) % FLASH_BANKS;
     const uint32_t offset = append ? append_at : 0;
-    const bool written = (append || flash_erase(bank)) &&
+    const bool written = (append || flash_erase(bank, 0, flash_bank_bytes())) &&
                          write_record(record, bank, offset, source, context);
     return written ? offset + record_bytes(record->bytes) : 0;
 }

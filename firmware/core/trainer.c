@@ -2,6 +2,7 @@
 
 #include "bytes.h"
 #include "crc32.h"
+#include "flash.h"
 #include "keep.h"
 #include "mlp_dataset.h"
 #include "mlp_model.h"
@@ -28,6 +29,9 @@ _Static_assert(DATA_ACK_AT_LOSS_SUM + sizeof(mlp_counters_t) == DATA_ACK_BYTES &
 void trainer_init(trainer_t *t, void *arena, size_t arena_bytes)
 {
     *t = (trainer_t){.arena = arena, .arena_bytes = arena_bytes, .dataset = mlp_dataset_none};
+#ifdef PORT_SAMPLES
+    cache_init(&t->cache);
+#endif
 #ifdef PORT_STORE
     keep_restore(t);
 #endif
@@ -64,6 +68,50 @@ static int load_model(trainer_t *t, const uint8_t *bytes, size_t count, uint32_t
     return status;
 }
 
+/* Samples for which there is no room behind the model go to the flash if there is room. */
+#ifdef PORT_SAMPLES
+static bool goes_to_flash(const trainer_t *t, const uint8_t *head, uint32_t size, uint32_t end)
+{
+    return bytes_u32(head + DATASET_AT_SAMPLES) != 0 && size <= flash_samples_bytes() &&
+           end + POSITION_BYTES + BATCH_BYTES > t->arena_bytes;
+}
+
+static bool is_in_flash(const trainer_t *t)
+{
+    return t->dataset == flash_samples();
+}
+
+static int load_cache(trainer_t *t, uint32_t offset, const uint8_t *bytes, size_t count,
+                      uint32_t *detail)
+{
+    if (offset == 0) {
+        t->dataset = mlp_dataset_none;
+    }
+    const int status = cache_write(&t->cache, offset, bytes, count);
+    if (offset == 0 && status == STATUS_OK) {
+        t->dataset = flash_samples();
+    }
+    *detail = t->cache.filled;
+    return status;
+}
+
+/* What was not written by this start, nor sealed, is not taken for what it reads. */
+static bool is_cache_whole(const trainer_t *t)
+{
+    return !is_in_flash(t) || mlp_dataset_bytes(&t->mlp, t->dataset) <= t->cache.filled;
+}
+
+/* Seals what is as the host has it; else it must come anew. */
+static void judge_cache(trainer_t *t, bool good)
+{
+    if (is_in_flash(t) && good) {
+        cache_seal(&t->cache);
+    } else if (is_in_flash(t)) {
+        t->cache.filled = 0;
+    }
+}
+#endif
+
 /* The head comes whole: it says how long the region is. */
 static int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *bytes, size_t count,
                         uint32_t *detail)
@@ -84,10 +132,16 @@ static int load_dataset(trainer_t *t, uint32_t offset, const uint8_t *bytes, siz
         return STATUS_OK;
     }
     *detail = (uint32_t)(region - (uint8_t *)t->arena) + size;
+    const bool is_inside = offset <= size && count <= size - offset;
+#ifdef PORT_SAMPLES
+    if (offset == 0 ? goes_to_flash(t, head, size, *detail) : is_in_flash(t)) {
+        return is_inside ? load_cache(t, offset, bytes, count, detail) : STATUS_BAD_OFFSET;
+    }
+#endif
     if (*detail > t->arena_bytes) {
         return STATUS_NO_MEMORY;
     }
-    if (offset > size || count > size - offset) {
+    if (!is_inside) {
         return STATUS_BAD_OFFSET;
     }
     if (offset == 0) {
@@ -166,10 +220,19 @@ static uint8_t commit(trainer_t *t, const uint8_t *payload)
     if (!has_model(t)) {
         return STATUS_BAD_STATE;
     }
+#ifdef PORT_SAMPLES
+    if (!is_cache_whole(t)) {
+        return STATUS_BAD_STATE;
+    }
+#endif
     const uint32_t loaded = region_crc(t, REGION_STATE, region_crc(t, REGION_MODEL, 0));
     const uint32_t crc =
         crc32_update(loaded, t->dataset, mlp_dataset_bytes(&t->mlp, t->dataset));
-    if (crc != bytes_u32(payload + COMMIT_AT_CRC) || mlp_start(&t->mlp) != STATUS_OK) {
+    const bool is_loaded = crc == bytes_u32(payload + COMMIT_AT_CRC);
+#ifdef PORT_SAMPLES
+    judge_cache(t, is_loaded);
+#endif
+    if (!is_loaded || mlp_start(&t->mlp) != STATUS_OK) {
         return STATUS_BAD_STATE;
     }
 #ifdef PORT_STORE
@@ -320,9 +383,15 @@ static uint32_t sample_count(const trainer_t *t)
     return bytes_u32(t->dataset + DATASET_AT_SAMPLES);
 }
 
-/* Where TRAIN_TO waits, behind the data set: its position u32, then its stretches. */
+/* Where TRAIN_TO waits, behind the data set or, where that is in the flash, behind the model: its
+ * position u32, then its stretches. */
 static uint8_t *waiting(const trainer_t *t)
 {
+#ifdef PORT_SAMPLES
+    if (is_in_flash(t)) {
+        return mlp_dataset_place(&t->mlp);
+    }
+#endif
     return (uint8_t *)(uintptr_t)t->dataset + mlp_dataset_bytes(&t->mlp, t->dataset);
 }
 

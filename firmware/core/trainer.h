@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cache.h"
 #include "mlp.h"
 #include "port_config.h"
 #include "store.h"
@@ -19,6 +20,9 @@ typedef struct {
     uint32_t end;     /* of the TRAIN_TO that waits; up to `next`: nothing is to be trained */
     const uint8_t *dataset; /* head of the loaded DATASET, or mlp_dataset_none */
     uint16_t missing; /* samples of the announced batch that have not come */
+#ifdef PORT_SAMPLES
+    cache_t cache;
+#endif
 #ifdef PORT_STORE
     store_t store;
     uint32_t save_every; /* steps; 0: saved only when asked */

@@ -87,7 +87,8 @@ class Status(enum.IntEnum):
     NO_MEMORY = 4
     """detail = bytes of arena the model needs."""
     BAD_OFFSET = 5
-    """Offset and length do not lie inside the region, or no MODEL was loaded."""
+    """Offset and length do not lie inside the region, or no MODEL was loaded; or a piece of DATASET
+    for the flash may not follow what stands there: detail = where the next one must begin."""
     BAD_STATE = 6
     """COMMIT: the CRC over MODEL and STATE differs, or a value is out of its range."""
     BAD_SAMPLE = 7
@@ -189,7 +190,9 @@ HELLO_ACK_FIELDS: Final[tuple[tuple[str, int], ...]] = (
     ("payload_max", 2),
     ("window_bytes", 2),
 )
-"""Followed by the board's and the core's name, each ending with a zero byte."""
+"""Followed by the board's and the core's name, each ending with a zero byte, then HELLO_ROOM."""
+HELLO_ROOM_FIELDS: Final[tuple[tuple[str, int], ...]] = (("samples_bytes", 4),)
+"""From boards that can keep samples in their flash: how many bytes of DATASET."""
 DATA_ACK_FIELDS: Final[tuple[tuple[str, int], ...]] = (
     ("status", 1),
     ("step", 4),
@@ -257,6 +260,7 @@ STRUCTS: Final[dict[str, tuple[tuple[str, int], ...]]] = {
     "BATCH": BATCH_FIELDS,
     "DATASET": DATASET_FIELDS,
     "HELLO_ACK": HELLO_ACK_FIELDS,
+    "HELLO_ROOM": HELLO_ROOM_FIELDS,
     "DATA_ACK": DATA_ACK_FIELDS,
     "LOAD_ACK": LOAD_ACK_FIELDS,
     "COMMIT": COMMIT_FIELDS,

@@ -29,15 +29,17 @@ const uint8_t *flash_bank(uint32_t bank)
     return banks[bank];
 }
 
-bool flash_erase(uint32_t bank)
+bool flash_erase(uint32_t area, uint32_t offset, uint32_t end)
 {
-    (void)bank;
+    (void)area;
+    (void)offset;
+    (void)end;
     return false;
 }
 
-bool flash_program(uint32_t bank, uint32_t offset, const uint8_t *bytes, size_t count)
+bool flash_program(uint32_t area, uint32_t offset, const uint8_t *bytes, size_t count)
 {
-    (void)bank;
+    (void)area;
     (void)offset;
     (void)bytes;
     (void)count;

@@ -3,7 +3,7 @@
 
 #include "flash.h"
 
-/* Address of a bank's first cell. */
-uint32_t banks_address(uint32_t bank);
+/* Address of an area's first cell. */
+uint32_t banks_address(uint32_t area);
 
 #endif

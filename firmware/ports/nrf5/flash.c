@@ -28,24 +28,29 @@ static bool is_ready(void)
     return false;
 }
 
-bool flash_erase(uint32_t bank)
+uint32_t flash_sector_bytes(void)
+{
+    return PORT_FLASH_PAGE_BYTES;
+}
+
+bool flash_erase(uint32_t area, uint32_t offset, uint32_t end)
 {
     bool good = is_ready();
     bus_write(NVMC_CONFIG, CONFIG_ERASE);
-    for (uint32_t at = 0; good && at < flash_bank_bytes(); at += PORT_FLASH_PAGE_BYTES) {
-        bus_write(NVMC_ERASEPAGE, banks_address(bank) + at);
+    for (; good && offset < end; offset += PORT_FLASH_PAGE_BYTES) {
+        bus_write(NVMC_ERASEPAGE, banks_address(area) + offset);
         good = is_ready();
     }
     bus_write(NVMC_CONFIG, CONFIG_READ);
     return good;
 }
 
-bool flash_program(uint32_t bank, uint32_t offset, const uint8_t *bytes, size_t count)
+bool flash_program(uint32_t area, uint32_t offset, const uint8_t *bytes, size_t count)
 {
     bool good = is_ready();
     bus_write(NVMC_CONFIG, CONFIG_WRITE);
     for (size_t i = 0; good && i < count; i += 4u) {
-        bus_write(banks_address(bank) + offset + (uint32_t)i, bytes_u32(bytes + i));
+        bus_write(banks_address(area) + offset + (uint32_t)i, bytes_u32(bytes + i));
         good = is_ready();
     }
     bus_write(NVMC_CONFIG, CONFIG_READ);

@@ -1,4 +1,5 @@
-/* A file as flash: FIXGRAD_FLASH_FILE in the environment names it; without, there is no store.
+/* A file as flash: FIXGRAD_FLASH_FILE in the environment names it; without, there is no store and no
+ * room for samples.
  *
  * The bytes outlive the process, however it ends. */
 #define _DEFAULT_SOURCE
@@ -12,6 +13,8 @@
 #include <unistd.h>
 
 #define BANK_BYTES (1024u * 1024u)
+#define SECTOR_BYTES 4096u
+#define FILE_BYTES (FLASH_SEAL * (size_t)BANK_BYTES + SECTOR_BYTES)
 
 static uint8_t *cells;
 
@@ -28,9 +31,8 @@ static uint8_t *map(void)
     }
     const off_t before = lseek(file, 0, SEEK_END);
     void *at = MAP_FAILED;
-    if (ftruncate(file, FLASH_BANKS * (off_t)BANK_BYTES) == 0) {
-        at = mmap(NULL, FLASH_BANKS * (size_t)BANK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-                  file, 0);
+    if (ftruncate(file, (off_t)FILE_BYTES) == 0) {
+        at = mmap(NULL, FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     }
     (void)close(file);
     if (at == MAP_FAILED) {
@@ -38,7 +40,7 @@ static uint8_t *map(void)
     }
     cells = at;
     if (before == 0) {
-        memset(cells, FLASH_ERASED, FLASH_BANKS * (size_t)BANK_BYTES);
+        memset(cells, FLASH_ERASED, FILE_BYTES);
     }
     return cells;
 }
@@ -48,19 +50,42 @@ uint32_t flash_bank_bytes(void)
     return map() == NULL ? 0 : BANK_BYTES;
 }
 
-const uint8_t *flash_bank(uint32_t bank)
+uint32_t flash_samples_bytes(void)
 {
-    return map() + (size_t)bank * BANK_BYTES;
+    return flash_bank_bytes();
 }
 
-bool flash_erase(uint32_t bank)
+uint32_t flash_sector_bytes(void)
 {
-    memset(map() + (size_t)bank * BANK_BYTES, FLASH_ERASED, BANK_BYTES);
+    return SECTOR_BYTES;
+}
+
+/* The banks' length from each other, as all areas lie. */
+const uint8_t *flash_bank(uint32_t area)
+{
+    return map() == NULL ? NULL : map() + (size_t)area * BANK_BYTES;
+}
+
+const uint8_t *flash_samples(void)
+{
+    return flash_bank(FLASH_SAMPLES);
+}
+
+const uint8_t *flash_seal(void)
+{
+    return flash_bank(FLASH_SEAL);
+}
+
+bool flash_erase(uint32_t area, uint32_t offset, uint32_t end)
+{
+    for (; offset < end; offset += SECTOR_BYTES) {
+        memset(map() + (size_t)area * BANK_BYTES + offset, FLASH_ERASED, SECTOR_BYTES);
+    }
     return true;
 }
 
-bool flash_program(uint32_t bank, uint32_t offset, const uint8_t *bytes, size_t count)
+bool flash_program(uint32_t area, uint32_t offset, const uint8_t *bytes, size_t count)
 {
-    memcpy(map() + (size_t)bank * BANK_BYTES + offset, bytes, count);
+    memcpy(map() + (size_t)area * BANK_BYTES + offset, bytes, count);
     return true;
 }

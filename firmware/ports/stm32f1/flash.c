@@ -48,12 +48,17 @@ static bool open_controller(void)
     return is_done();
 }
 
-bool flash_erase(uint32_t bank)
+uint32_t flash_sector_bytes(void)
+{
+    return PORT_FLASH_PAGE_BYTES;
+}
+
+bool flash_erase(uint32_t area, uint32_t offset, uint32_t end)
 {
     bool good = open_controller();
-    for (uint32_t at = 0; good && at < flash_bank_bytes(); at += PORT_FLASH_PAGE_BYTES) {
+    for (; good && offset < end; offset += PORT_FLASH_PAGE_BYTES) {
         bus_write(FLASH_CR, CR_PER);
-        bus_write(FLASH_AR, banks_address(bank) + at);
+        bus_write(FLASH_AR, banks_address(area) + offset);
         bus_write(FLASH_CR, CR_PER | CR_STRT);
         good = is_done();
     }
@@ -61,12 +66,12 @@ bool flash_erase(uint32_t bank)
     return good;
 }
 
-bool flash_program(uint32_t bank, uint32_t offset, const uint8_t *bytes, size_t count)
+bool flash_program(uint32_t area, uint32_t offset, const uint8_t *bytes, size_t count)
 {
     bool good = open_controller();
     bus_write(FLASH_CR, CR_PG);
     for (size_t i = 0; good && i < count; i += 2u) {
-        bus_write_half(banks_address(bank) + offset + (uint32_t)i, bytes_u16(bytes + i));
+        bus_write_half(banks_address(area) + offset + (uint32_t)i, bytes_u16(bytes + i));
         good = is_done();
     }
     bus_write(FLASH_CR, CR_LOCK);

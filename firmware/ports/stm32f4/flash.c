@@ -1,5 +1,5 @@
-/* STM32F4: the flash controller. A bank is one sector of 128 KB, words programmed one by one, which
- * wants a supply of 2.7 V or more. RM0090, RM0368, RM0383, RM0390: embedded flash memory
+/* STM32F4: the flash controller. Sectors of 128 KB, but that of the seal, which is the one of 64 KB
+ * before them; words programmed one by one, which wants a supply of 2.7 V or more. RM0090, RM0368, RM0383, RM0390: embedded flash memory
  * interface. */
 #include "flash.h"
 
@@ -27,7 +27,8 @@
 
 #define MAIN_MEMORY 0x08000000u
 #define LARGE_SECTOR_BYTES 0x20000u
-#define SECTORS_BEFORE_LARGE 4u /* sector 5 is the first large one, 128 KB behind the start */
+#define SECTORS_BEFORE_LARGE 4u /* sector 5 is the first large one, 128 KB behind the start;
+                                  * 4 fills the second half of what lies before it */
 
 /* A sector takes 2 s at most, at 180 MHz and six instructions a try. */
 #define BUSY_TRIES 60000000u
@@ -67,12 +68,18 @@ static void close_controller(void)
     bus_write(FLASH_ACR, access);
 }
 
-bool flash_erase(uint32_t bank)
+uint32_t flash_sector_bytes(void)
+{
+    return LARGE_SECTOR_BYTES;
+}
+
+bool flash_erase(uint32_t area, uint32_t offset, uint32_t end)
 {
     bool good = open_controller();
-    const uint32_t sector =
-        SECTORS_BEFORE_LARGE + (banks_address(bank) - MAIN_MEMORY) / LARGE_SECTOR_BYTES;
-    if (good) {
+    for (; good && offset < end; offset += LARGE_SECTOR_BYTES) {
+        const uint32_t address = banks_address(area) + offset;
+        const uint32_t sector =
+            SECTORS_BEFORE_LARGE + (address - MAIN_MEMORY) / LARGE_SECTOR_BYTES;
         bus_write(FLASH_CR, CR_SER | CR_PSIZE_WORD | CR_SNB(sector));
         bus_write(FLASH_CR, CR_SER | CR_PSIZE_WORD | CR_SNB(sector) | CR_STRT);
         good = is_done();
@@ -81,12 +88,12 @@ bool flash_erase(uint32_t bank)
     return good;
 }
 
-bool flash_program(uint32_t bank, uint32_t offset, const uint8_t *bytes, size_t count)
+bool flash_program(uint32_t area, uint32_t offset, const uint8_t *bytes, size_t count)
 {
     bool good = open_controller();
     bus_write(FLASH_CR, CR_PG | CR_PSIZE_WORD);
     for (size_t i = 0; good && i < count; i += 4u) {
-        bus_write(banks_address(bank) + offset + (uint32_t)i, bytes_u32(bytes + i));
+        bus_write(banks_address(area) + offset + (uint32_t)i, bytes_u32(bytes + i));
         good = is_done();
     }
     close_controller();
