@@ -120,7 +120,10 @@ class Board:
             LinkError: the board stopped answering.
         """
         check_fit(self.device, run.config)
-        delivery = deliver(run.train, run.config, run.schedule, self.device.info.arena_bytes)
+        info = self.device.info
+        delivery = deliver(
+            run.train, run.config, run.schedule, info.arena_bytes, flash_bytes=info.samples_bytes
+        )
         for event in training.train(
             self.device,
             run.config,

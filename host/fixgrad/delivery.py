@@ -1,7 +1,7 @@
 """How the training samples of a run reach the device.
 
-Packed where that changes no bit of them, and once for all epochs where the device can keep them:
-the region DATASET of docs/PROTOCOL.md.
+Packed where that changes no bit of them, and once for all epochs where the device can keep them,
+behind the model in its RAM or in its flash: the region DATASET of docs/PROTOCOL.md.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fixgrad import protocol
-from fixgrad.device import NO_DATASET, STRETCHES_BYTES_MAX
+from fixgrad.device import NO_DATASET, STRETCH_ROOM_BYTES, STRETCHES_BYTES_MAX
 from fixgrad.model import ModelConfig
 from fixgrad.planner import plan
 from fixgrad.stream import CachedStream, EpochSchedule, Samples, SampleStream, Schedule
@@ -21,9 +21,6 @@ from fixgrad.stream import CachedStream, EpochSchedule, Samples, SampleStream, S
 CODE_BITS_MAX = 8
 
 _POSITION_BYTES = 4
-_STRETCH_BYTES = protocol.field_bytes(protocol.BATCH_FIELDS)
-TRAIN_TO_BYTES_MIN = _POSITION_BYTES + _STRETCH_BYTES
-"""What must be free behind cached samples: a TRAIN_TO of one stretch waits there."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +32,19 @@ class Delivery:
         region: the DATASET region.
         cached: the region holds the samples.
         stretches_bytes: largest payload of a TRAIN_TO that has room behind cached samples.
+        streamed: for samples that the device keeps in its flash, the way to take if it cannot.
     """
 
     wire: NDArray[np.uint8]
     region: bytes
     cached: bool
     stretches_bytes: int = 0
+    streamed: Delivery | None = None
+
+    @property
+    def in_flash(self) -> bool:
+        """Whether the device keeps the samples in its flash."""
+        return self.streamed is not None
 
     def identity(self, run_id: int) -> int:
         """Return what a run is called on the device: another way is another run there, not 0."""
@@ -90,6 +94,7 @@ def deliver(
     schedule: EpochSchedule,
     arena_bytes: int,
     *,
+    flash_bytes: int = 0,
     stream: bool = False,
 ) -> Delivery:
     """Return the way of samples to a device.
@@ -99,9 +104,11 @@ def deliver(
         config: the model.
         schedule: the steps of the run.
         arena_bytes: memory of the device for the model and what lies behind it.
+        flash_bytes: flash of the device for samples.
         stream: cache nothing.
     """
-    return choose(find_ways(samples, config), config, schedule, arena_bytes, stream=stream)
+    ways = find_ways(samples, config)
+    return choose(ways, config, schedule, arena_bytes, flash_bytes=flash_bytes, stream=stream)
 
 
 def find_ways(samples: Samples, config: ModelConfig) -> Ways:
@@ -123,29 +130,54 @@ def choose(
     schedule: EpochSchedule,
     arena_bytes: int,
     *,
+    flash_bytes: int = 0,
     stream: bool = False,
 ) -> Delivery:
     """Return the shortest way that a device has memory for; see `deliver`."""
     wire, table, bits = _form(ways, config, arena_bytes)
+    room = arena_bytes - plan(config).arena_bytes - _POSITION_BYTES
     if not stream and len(wire) <= cacheable(ways, config, arena_bytes):
         region = _head(schedule, len(wire), bits) + table + wire.tobytes()
-        free = arena_bytes - plan(config).arena_bytes - len(region) - _POSITION_BYTES
-        return Delivery(wire, region, cached=True, stretches_bytes=min(free, STRETCHES_BYTES_MAX))
-    return Delivery(wire, _head(schedule, 0, bits) + table if bits else NO_DATASET, cached=False)
+        stretches = min(room - len(region), STRETCHES_BYTES_MAX)
+        return Delivery(wire, region, cached=True, stretches_bytes=stretches)
+    region = _head(schedule, 0, bits) + table if bits else NO_DATASET
+    streamed = Delivery(wire, region, cached=False)
+    if stream or len(wire) > cacheable(ways, config, arena_bytes, flash_bytes):
+        return streamed
+    wire, table, bits = _flash_form(ways)
+    region = _head(schedule, len(wire), bits) + table + wire.tobytes()
+    stretches = min(room, STRETCHES_BYTES_MAX)
+    return Delivery(wire, region, cached=True, stretches_bytes=stretches, streamed=streamed)
 
 
-def cacheable(ways: Ways, config: ModelConfig, arena_bytes: int) -> int:
+def cacheable(ways: Ways, config: ModelConfig, arena_bytes: int, flash_bytes: int = 0) -> int:
     """Return how many samples of this kind a device can keep, whether there are so many or not.
 
     Args:
         ways: the forms in which they can travel.
         config: the model.
         arena_bytes: memory of the device for the model and what lies behind it.
+        flash_bytes: flash of the device for samples.
     """
     wire, table, _ = _form(ways, config, arena_bytes)
-    room = arena_bytes - plan(config).arena_bytes
-    free = room - len(NO_DATASET) - len(table) - TRAIN_TO_BYTES_MIN
-    return max(0, free // int(wire.shape[1]))
+    room = arena_bytes - plan(config).arena_bytes - STRETCH_ROOM_BYTES
+    if room < 0:
+        return 0
+    in_ram = _count(wire, table, room)
+    wire, table, _ = _flash_form(ways)
+    return max(in_ram, _count(wire, table, flash_bytes))
+
+
+def _count(wire: NDArray[np.uint8], table: bytes, room: int) -> int:
+    """Return how many samples a region of `room` bytes holds."""
+    return max(0, (room - len(NO_DATASET) - len(table)) // int(wire.shape[1]))
+
+
+def _flash_form(ways: Ways) -> tuple[NDArray[np.uint8], bytes, int]:
+    """Return samples, table and bits as they stand in a flash."""
+    if ways.packed is None:
+        return ways.wire, b"", 0
+    return ways.packed, ways.table, ways.bits
 
 
 def _form(

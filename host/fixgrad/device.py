@@ -26,6 +26,7 @@ from fixgrad.errors import (
 )
 from fixgrad.framing import payload_bytes_max
 from fixgrad.model import ModelConfig, State, state_bytes
+from fixgrad.planner import plan
 from fixgrad.protocol import Message, Phase, Region, Status
 from fixgrad.session import (
     Answer,
@@ -56,6 +57,12 @@ NO_DATASET = bytes(protocol.field_bytes(protocol.DATASET_FIELDS))
 STRETCHES_BYTES_MAX = 255
 """Payload of a TRAIN_TO: every device takes it; it is sent again to ask how far training came."""
 
+FLASH_UNIT_BYTES = 32
+"""A part of a region for the flash ends at a multiple of it, or with the region."""
+
+STRETCH_ROOM_BYTES = 4 + protocol.field_bytes(protocol.BATCH_FIELDS)
+"""What must be free behind the model, or behind samples there: a TRAIN_TO of one stretch waits."""
+
 _DATA_ACK = protocol.layout(protocol.DATA_ACK_FIELDS)
 # Looked up once for all frames.
 _DATA_ACK_TYPE, _OK = Message.DATA_ACK, Status.OK
@@ -84,6 +91,7 @@ class DeviceInfo:
         arena_bytes: memory for the model and its batch.
         payload_max: largest payload in bytes.
         window_bytes: encoded bytes that it buffers.
+        samples_bytes: flash for a DATASET region with samples.
     """
 
     board: str
@@ -98,6 +106,7 @@ class DeviceInfo:
     arena_bytes: int
     payload_max: int
     window_bytes: int
+    samples_bytes: int = 0
 
 
 class Progress(NamedTuple):
@@ -173,6 +182,27 @@ def stretches_limit(limit: int) -> int:
 def load_chunk(limit: int) -> int:
     """Return how many bytes of a region go into one frame."""
     return (limit - 1) // 2 * 2
+
+
+def flash_chunk(payload_max: int, window_bytes: int) -> int:
+    """Return how many bytes of a region for the flash go into one frame, alone on the line."""
+    most = min(payload_max, payload_bytes_max(window_bytes))
+    return (most - 1) // FLASH_UNIT_BYTES * FLASH_UNIT_BYTES
+
+
+def goes_to_flash(config: ModelConfig, region: bytes, arena_bytes: int, flash_bytes: int) -> bool:
+    """Return whether a device puts a DATASET region into its flash.
+
+    Args:
+        config: the model.
+        region: the region.
+        arena_bytes: memory for the model and what lies behind it.
+        flash_bytes: flash for samples.
+    """
+    has_samples = protocol.unpack(protocol.DATASET_FIELDS, region)["samples"] > 0
+    end = plan(config).arena_bytes + len(region)
+    fits = end + STRETCH_ROOM_BYTES <= arena_bytes
+    return has_samples and not fits and len(region) <= flash_bytes
 
 
 def cut_payload(
@@ -336,21 +366,26 @@ class Device:
         Raises:
             DoesNotFitError: the device has too little memory.
             ModelError: the device refuses the model or the state.
+            StoreError: the device's flash does not keep the samples.
             LinkError: the device stopped answering.
         """
         for _ in range(LOAD_TRIES):
-            if self._try_load(config.encode(), state.encode(), dataset, run_id, position):
+            if self._try_load(config, state.encode(), dataset, run_id, position):
                 return
         raise ModelError(f"{self.url}: the device refuses the state: a value is out of range")
 
     def _try_load(
-        self, model: bytes, data: bytes, dataset: bytes, run_id: int, position: int
+        self, config: ModelConfig, data: bytes, dataset: bytes, run_id: int, position: int
     ) -> bool:
         """Load; return False where what arrived is not what was sent."""
         self.hello()
+        info, model = self.info, config.encode()
         self._held = self.info.boot_id, None
         self._load_model(model)
-        self._load_dataset(dataset)
+        if goes_to_flash(config, dataset, info.arena_bytes, info.samples_bytes):
+            self._load_into_flash(dataset)
+        else:
+            self._load_dataset(dataset)
         self._load_bytes(Region.STATE, data, 0)
         commit = protocol.pack(
             protocol.COMMIT_FIELDS,
@@ -607,6 +642,31 @@ class Device:
         if protocol.unpack(protocol.DATASET_FIELDS, region)["samples"]:
             self.stats.payload_bytes += len(region)
 
+    def _load_into_flash(self, region: bytes) -> None:
+        """Load part by part: nothing may be on the line while the board writes its flash.
+
+        The board says where to go on if a part differs from what it has there.
+        """
+        chunk = flash_chunk(self.info.payload_max, self.info.window_bytes)
+        at = returns = 0
+        while at < len(region):
+            part = region[at : at + chunk]
+            request = Request(Message.LOAD, at, bytes([Region.DATASET]) + part)
+            (answer,) = self._exchange([request])
+            _, status, detail = self._unpack(_LOAD_ACK, answer, Message.LOAD_ACK)
+            if status == Status.BAD_OFFSET and detail < at and returns < LOAD_TRIES:
+                at, returns = detail, returns + 1
+                continue
+            self._require_same_boot(status)
+            if status == Status.STORE_FAILED:
+                raise StoreError(
+                    f"board {self.info.board} could not write its flash: it is worn out or "
+                    "protected"
+                )
+            self._require_ok(status, f"samples for its flash from byte {at} on")
+            at += len(part)
+        self.stats.payload_bytes += len(region)
+
     def _load_bytes(self, region: Region, data: bytes, start: int) -> None:
         """Load the bytes of a region from `start` on."""
         chunk = self._load_chunk()
@@ -765,7 +825,9 @@ class Device:
         try:
             values = protocol.unpack(protocol.HELLO_ACK_FIELDS, payload)
             names = payload[protocol.field_bytes(protocol.HELLO_ACK_FIELDS) :]
-            board, core, _ = names.decode("ascii").split("\0", 2)
+            board_name, core_name, rest = names.split(b"\0", 2)
+            board, core = board_name.decode("ascii"), core_name.decode("ascii")
+            room = protocol.unpack(protocol.HELLO_ROOM_FIELDS, rest) if rest else {}
         except ValueError as error:
             raise LinkError(f"{self.url}: malformed answer to HELLO: {error}") from error
         if values["numerics"] != protocol.NUMERICS_VERSION:
@@ -788,6 +850,7 @@ class Device:
             arena_bytes=values["arena_bytes"],
             payload_max=values["payload_max"],
             window_bytes=values["window_bytes"],
+            samples_bytes=room.get("samples_bytes", 0),
         )
 
     def _refuse_version(self, what: str, theirs: int, ours: int) -> NoReturn:

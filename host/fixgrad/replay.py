@@ -74,9 +74,11 @@ def replay(
         LinkError: the device stopped answering.
         DoesNotFitError: the model needs more memory than the board has.
     """
+    info = device.info
     delivery = deliver(
-        prepared.train, prepared.config, prepared.schedule, device.info.arena_bytes
-    )
+        prepared.train, prepared.config, prepared.schedule, info.arena_bytes,
+        flash_bytes=info.samples_bytes,
+    )  # fmt: skip
     done, digest = 0, 0
     for event in training.train(
         device, prepared.config, prepared.run_id, prepared.train, prepared.schedule,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from fixgrad.delivery import Delivery, plain
 from fixgrad.device import NO_DATASET, Device, Evaluation, Progress
-from fixgrad.errors import LinkError, PortError
+from fixgrad.errors import LinkError, PortError, StoreError
 from fixgrad.model import ModelConfig, State, state_bytes
 from fixgrad.protocol import Loss
 from fixgrad.session import NoAnswerError, SessionLostError
@@ -180,13 +180,20 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Streaming:
+    """The board cannot keep the samples in its flash, for a `reason`: they are sent as needed."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Stopped:
     """Training stopped on request; `checkpoint` continues it."""
 
     checkpoint: Checkpoint
 
 
-Event = Advanced | Continued | EpochDone | Ended | Recovered | Saved | Stopped | Waiting
+Event = Advanced | Continued | EpochDone | Ended | Recovered | Saved | Stopped | Streaming | Waiting
 
 
 def train(
@@ -272,9 +279,9 @@ class _Trainer:
         self._device = device
         self._config = config
         self._plain_id = run_id
-        self._run_id = delivery.identity(run_id)
         self._schedule = schedule
-        self._delivery = delivery
+        self._take(delivery)
+        self._refusal = ""
         self._checkpoint = checkpoint
         self._monitor = monitor
         self._monitored = monitor.samples.wire(config) if monitor else None
@@ -287,15 +294,26 @@ class _Trainer:
         self._tally = checkpoint.tally
         self._baseline: Progress | None = None
         self._losses = 0
-        self._spacing = self._spacing_max = checkpoint_spacing(config, delivery.wire.shape[1])
+
+    def _take(self, delivery: Delivery) -> None:
+        """Let the samples travel this way."""
+        self._delivery = delivery
+        self._run_id = delivery.identity(self._plain_id)
+        self._spacing = self._spacing_max = checkpoint_spacing(
+            self._config, delivery.wire.shape[1]
+        )
 
     def run(self, adopt: bool) -> Iterator[Event]:
+        way = self._delivery
         restored = self._recover(adopt)
         if 0 < self._position < self._end and not self._checkpoint.course.ended:
             yield Continued(self._position, restored)
         size = self._schedule.samples
         stream, course = self._stream(), self._checkpoint.course
         while self._checkpoint.position < self._end and not self._checkpoint.course.ended:
+            if self._delivery is not way:
+                way, stream = self._delivery, self._stream()
+                yield Streaming(self._refusal)
             if self._checkpoint.course != course:
                 stream, course = self._stream(), self._checkpoint.course
             epoch = max(self._checkpoint.position, self._position - 1) // size
@@ -422,13 +440,28 @@ class _Trainer:
     def _hold_end(self) -> int:
         """Make the device hold what the run ends with; return its position."""
         state, position = self._end_point()
-        run_id, region = self._run_id, self._delivery.region
-        if self._checkpoint.best is not None:
-            run_id, region = self._plain_id, NO_DATASET
+        is_best = self._checkpoint.best is not None
+        run_id = self._plain_id if is_best else self._run_id
         info = self._device.hello()
-        if (info.run_id, info.next) != (run_id, position):
-            self._device.load(self._config, state, run_id, position, region)
+        if (info.run_id, info.next) == (run_id, position):
+            return position
+        if is_best:
+            self._device.load(self._config, state, run_id, position, NO_DATASET)
+        else:
+            self._load(state, position)
         return position
+
+    def _load(self, state: State, position: int) -> None:
+        """Load the run with a state, without its samples if the board's flash refuses them."""
+        way = self._delivery
+        try:
+            self._device.load(self._config, state, self._run_id, position, way.region)
+        except StoreError as error:
+            if way.streamed is None:
+                raise
+            self._refusal = str(error)
+            self._take(way.streamed)
+            self._device.load(self._config, state, self._run_id, position, way.streamed.region)
 
     def _recover(self, adopt: bool) -> bool:
         """Make the device hold this run; return whether the checkpoint was loaded.
@@ -491,8 +524,7 @@ class _Trainer:
     def _restore(self) -> None:
         """Load the checkpoint and go on from its position."""
         point = self._checkpoint
-        region = self._delivery.region
-        self._device.load(self._config, point.state, self._run_id, point.position, region)
+        self._load(point.state, point.position)
         self._position, self._tally = point.position, point.tally
         self._baseline = Progress(point.position, point.state.step, 0, 0, 0, 0, 0, 0)
 

@@ -45,6 +45,7 @@ from fixgrad.training import (
     Recovered,
     Saved,
     Stopped,
+    Streaming,
     Tally,
     Waiting,
 )
@@ -242,11 +243,13 @@ def run_training(
         prepared.config,
         prepared.schedule,
         device.info.arena_bytes,
+        flash_bytes=device.info.samples_bytes,
         stream=stream or save_every > 0,
     )
     if delivery.cached:
         note(
-            f"the board keeps the {len(prepared.train):,} samples, {len(delivery.region):,} bytes: "
+            f"the board keeps the {len(prepared.train):,} samples"
+            f"{' in its flash' if delivery.in_flash else ''}, {len(delivery.region):,} bytes: "
             "they are sent once"
         )
     drawing = _Drawing(prepared, folder, checkpoint, listeners)
@@ -287,7 +290,8 @@ def run_training(
     folder.save_final(prepared.config, state)
     last: dict[str, float] = next(reversed(folder.metrics()), {})
     seconds = time.monotonic() - started
-    return Trained(state, last.get("loss"), last.get("accuracy"), seconds, delivery.cached)
+    cached = delivery.cached and not drawing.refused
+    return Trained(state, last.get("loss"), last.get("accuracy"), seconds, cached)
 
 
 def _measure(
@@ -323,6 +327,7 @@ class _Drawing:
         self.checkpoint = checkpoint
         self.state = checkpoint.state
         self.stopped = False
+        self.refused = False
         self._prepared = prepared
         self._folder = folder
         self._loss = prepared.config.loss
@@ -359,6 +364,9 @@ class _Drawing:
             case Recovered():
                 what = f"back on {event.url}" if event.url else "the device had lost the session"
                 self.meter.note(f"{what}; {_going_on(event.position, event.restored)}")
+            case Streaming():
+                self.refused = True
+                self.meter.note(f"{event.reason}: the samples are sent in every epoch")
             case Waiting():
                 self.meter.note(f"{event.reason}; waiting for it, Ctrl-C stops the run")
             case Stopped():
