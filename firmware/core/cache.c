@@ -11,11 +11,10 @@
 
 #include <string.h>
 
-/* The seal's sector: a unit that says how far, and the seal, each programmed and read back before
- * the next. */
+/* The seal. */
 #define AT_FILLED 0u
 #define AT_CRC 4u
-#define SEAL_BYTES (2u * FLASH_UNIT_BYTES)
+#define SEAL_BYTES 8u
 
 void cache_init(cache_t *c)
 {
@@ -23,13 +22,9 @@ void cache_init(cache_t *c)
     if (flash_samples_bytes() == 0) {
         return;
     }
-    const uint8_t *head = flash_seal(), *seal = head + FLASH_UNIT_BYTES;
-    bool is_sealed = false;
-    for (uint32_t i = 0; i < FLASH_UNIT_BYTES; i++) {
-        is_sealed = is_sealed || seal[i] != FLASH_ERASED;
-    }
-    const uint32_t filled = bytes_u32(head + AT_FILLED);
-    if (is_sealed && crc32_update(0, head, AT_CRC) == bytes_u32(head + AT_CRC) &&
+    const uint8_t *seal = flash_seal();
+    const uint32_t filled = bytes_u32(seal + AT_FILLED);
+    if (crc32_update(0, seal, AT_CRC) == bytes_u32(seal + AT_CRC) &&
         filled <= flash_samples_bytes()) {
         c->filled = filled;
     }
@@ -88,17 +83,14 @@ int cache_write(cache_t *c, uint32_t offset, const uint8_t *bytes, size_t count)
 
 void cache_seal(cache_t *c)
 {
-    static const uint8_t seal[FLASH_UNIT_BYTES];
-    uint8_t head[AT_CRC + 4u];
+    uint8_t seal[SEAL_BYTES];
     if (!c->is_open) {
         return;
     }
     c->is_open = false;
-    bytes_put_u32(head + AT_FILLED, c->filled);
-    bytes_put_u32(head + AT_CRC, crc32_update(0, head, AT_CRC));
-    if (write_unit(FLASH_SEAL, flash_seal(), 0, head, sizeof head)) {
-        (void)write_unit(FLASH_SEAL, flash_seal(), FLASH_UNIT_BYTES, seal, sizeof seal);
-    }
+    bytes_put_u32(seal + AT_FILLED, c->filled);
+    bytes_put_u32(seal + AT_CRC, crc32_update(0, seal, AT_CRC));
+    (void)write_unit(FLASH_SEAL, flash_seal(), 0, seal, sizeof seal);
 }
 
 #endif

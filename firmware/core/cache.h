@@ -3,10 +3,10 @@
  *
  * Pieces come one behind the other. What stands is compared and not written again; a sector is
  * erased when the first piece that differs reaches it. A seal, in a sector of its own, says after a
- * start how far the samples are complete: it is erased before any of them is touched, and begun
- * only when all of them were read back, so a seal that is not blank vouches for them even where it
- * is torn. Without one nothing is taken for what it reads: a cell that an interrupted operation
- * left half done may read as it should, and otherwise later. */
+ * start how far the samples are complete: it is erased before any of them is touched, and written
+ * only when all of them were read back. So one that reads whole vouches for them, though an
+ * operation on itself may have been interrupted. Without it nothing is taken for what it reads: a
+ * cell that an interrupted operation left half done may read as it should, and otherwise later. */
 #ifndef CACHE_H
 #define CACHE_H
 

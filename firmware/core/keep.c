@@ -5,6 +5,7 @@
 #ifdef PORT_STORE
 
 #include "bytes.h"
+#include "flash.h"
 #include "kept.h"
 #include "mlp_dataset.h"
 #include "mlp_model.h"
@@ -66,6 +67,11 @@ uint8_t keep_save(trainer_t *t, uint32_t *generation)
 {
     const sizes_t size = sizes(t);
     const uint32_t bytes = KEPT_HEAD_BYTES + size.state + size.model + size.dataset;
+#ifdef PORT_SAMPLES
+    if (t->dataset == flash_samples()) { /* the next data set there would not be this run's */
+        return STATUS_NO_MEMORY;
+    }
+#endif
     if (bytes > store_capacity()) {
         return STATUS_NO_MEMORY;
     }

@@ -27,15 +27,16 @@ for _folder in (ROOT / "host", ROOT / "tests", ROOT / "tests" / "sim"):
 
 from fixgrad import training  # noqa: E402
 from fixgrad.delivery import Delivery, deliver, plain  # noqa: E402
-from fixgrad.device import Device  # noqa: E402
+from fixgrad.device import STRETCH_ROOM_BYTES, Device  # noqa: E402
 from fixgrad.errors import LinkError  # noqa: E402
 from fixgrad.framing import encode_frame  # noqa: E402
+from fixgrad.planner import plan  # noqa: E402
 from fixgrad.protocol import Message  # noqa: E402
 from fixgrad.session import EXPIRIES_MAX, SessionLostError  # noqa: E402
 from fixgrad.training import Checkpoint, EpochDone, Saved, Tally  # noqa: E402
 from line import Faults, HostKilledError, Line  # noqa: E402
 from scenarios import CONFIGS, EPOCHS, RUN_ID, SAMPLES, Scenario, scenario  # noqa: E402
-from simulated_device import ARENA_BYTES, FLASHES, SimulatedDevice  # noqa: E402
+from simulated_device import ARENA_BYTES, FLASHES, Flash, SimulatedDevice  # noqa: E402
 
 WINDOWS = (270, 540, 810, 1080)
 """Room for 1 to 4 frames of the largest payload."""
@@ -48,6 +49,9 @@ HOST_SESSIONS = 100
 """Hosts begin at sessions 1..100 and say HELLO at most so often: 201..255 are an earlier run's."""
 
 STEPS_BETWEEN_SAVES = (1, 2, 3, 7, 20, 1000)
+
+SAMPLES_BYTES_MAX = 5000
+"""More than any region of the runs here."""
 
 CUTS_MAX = 6
 """Power failures of the flash in a run at most: between two of them a save must end."""
@@ -171,12 +175,36 @@ def stale_frames(run: Scenario) -> list[bytes]:
     return frames
 
 
-def random_delivery(run: Scenario, rng: random.Random) -> Delivery:
+@dataclass(frozen=True)
+class Room:
+    """Memory of a device: for the model and what lies behind it, and flash for samples."""
+
+    arena_bytes: int = ARENA_BYTES
+    samples_bytes: int = 0
+
+    def holds(self, run: Scenario) -> bool:
+        """Return whether the model of a run fits, with a TRAIN_TO behind it."""
+        return plan(run.config).arena_bytes + STRETCH_ROOM_BYTES <= self.arena_bytes
+
+
+def random_room(run: Scenario, flash: Flash, rng: random.Random) -> Room:
+    """Return plenty of RAM; or hardly more than the model needs, and flash for the samples."""
+    if rng.random() < 0.7:
+        return Room()
+    least = plan(run.config).arena_bytes + STRETCH_ROOM_BYTES
+    sectors = -(-SAMPLES_BYTES_MAX // flash.sector_bytes)
+    return Room(least + rng.randrange(100), sectors * flash.sector_bytes)
+
+
+def random_delivery(run: Scenario, rng: random.Random, room: Room) -> Delivery:
     """Return one of the ways of a run's samples."""
     if rng.random() < 0.3:
         return plain(run.samples, run.config)
     stream = rng.random() < 0.3
-    return deliver(run.samples, run.config, run.schedule, ARENA_BYTES, stream=stream)
+    return deliver(
+        run.samples, run.config, run.schedule, room.arena_bytes, flash_bytes=room.samples_bytes,
+        stream=stream,
+    )  # fmt: skip
 
 
 def power_cuts(rng: random.Random) -> Iterator[int]:
@@ -193,14 +221,17 @@ def check_kept(device: SimulatedDevice, run_id: int) -> None:
         raise ViolationError(f"the device kept run {status.run_id:x} at position {status.next}")
 
 
-def occupy(line: Line, rng: random.Random, save_every: int) -> None:
+def occupy(line: Line, rng: random.Random, save_every: int, room: Room) -> None:
     """Let an earlier host begin another run on the device and vanish, its bytes still under way."""
     other = scenario(rng.randrange(len(CONFIGS)))
+    if not room.holds(other):
+        return
+    delivery = random_delivery(other, rng, room)
     device = Device(line, "sim", clock=line.clock, pause=line.pause, random_bits=lambda n: 200)
     events = training.train(
         device, other.config, OTHER_RUN_ID, other.samples, other.schedule,
-        Checkpoint(other.initial, 0, Tally()), delivery=random_delivery(other, rng),
-        save_every=save_every,
+        Checkpoint(other.initial, 0, Tally()), delivery=delivery,
+        save_every=0 if delivery.in_flash else save_every,
     )  # fmt: skip
     for _ in range(rng.randrange(1, 4)):
         next(events, None)
@@ -220,12 +251,19 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
     save_every, other_every = (
         keeping.choice(STEPS_BETWEEN_SAVES) if keeping.random() < 0.3 else 0 for _ in range(2)
     )
-    device = SimulatedDevice(window, flash=keeping.choice(FLASHES), flash_seed=seed)
+    flash = keeping.choice(FLASHES)
+    room = random_room(run, flash, random.Random(f"samples in the flash {seed}"))
+    device = SimulatedDevice(
+        window, flash=flash, flash_seed=seed, arena_bytes=room.arena_bytes,
+        samples_sectors=room.samples_bytes // flash.sector_bytes,
+    )  # fmt: skip
     quiet = Faults(rng, {})
     line = Line(device, rng, window + QUESTIONS_BYTES, quiet, quiet)
     if rng.random() < 0.3:
-        occupy(line, rng, other_every)
-    delivery = random_delivery(run, rng)
+        occupy(line, rng, other_every, room)
+    delivery = random_delivery(run, rng, room)
+    if delivery.in_flash:
+        save_every = 0
     device.expect(replace(run.expectation, run_id=delivery.identity(RUN_ID)))
     old = stale_frames(run)
     rates = random_rates(rng)
@@ -258,7 +296,7 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
         if status.applied != EPOCHS * SAMPLES:
             raise ViolationError("samples were applied again without any fault")
     totals.add(
-        seeds=1, cached_seeds=delivery.cached, applied=status.applied, resets=line.resets,
+        seeds=1, cached_seeds=delivery.cached, flash_seeds=delivery.in_flash, applied=status.applied, resets=line.resets,
         overflow=line.overflow, saves=device.saves, power_cuts=device.power_losses,
         **{f"{kind}s": count for kind, count in line.forward.counts.items()},
     )  # fmt: skip

@@ -13,6 +13,7 @@
 
 #include "link.h"
 #include "mlp.h"
+#include "mlp_dataset.h"
 #include "port.h"
 #include "store.h"
 #include "weak_flash.h"
@@ -34,6 +35,7 @@ enum {
     GUARD_BROKEN,
     WRONG_CHECKPOINT,
     FLASH_MISUSED,
+    UNSAFE_SAMPLES,
     KINDS
 };
 
@@ -55,6 +57,7 @@ typedef struct {
 #define POSSIBLE_MAX 64u
 
 static link_t device;
+static size_t arena_bytes = ARENA_BYTES;
 static uint64_t memory[(ARENA_BYTES + 2u * GUARD_BYTES) / 8u];
 static expected_t expected;
 static uint32_t violations[KINDS], first_at[KINDS];
@@ -73,6 +76,7 @@ uint32_t __wrap_store_save(store_t *s, uint32_t run_id, uint32_t next, uint32_t 
                            store_source_t source, const void *context);
 
 void sim_flash(uint32_t sector_bytes, uint32_t sectors, uint32_t unit, uint32_t seed);
+void sim_samples(uint32_t arena, uint32_t sectors);
 void sim_cut_power(uint32_t operations);
 void sim_expect(const expected_t *e);
 void sim_boot(uint32_t boot_id, uint8_t fill);
@@ -121,6 +125,10 @@ int __wrap_mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *targ
     if (!observed || at >= expected.count || status != STATUS_OK) {
         return status;
     }
+    if (device.trainer.dataset == flash_samples() &&
+        !weak_flash_is_safe(FLASH_SAMPLES, mlp_dataset_bytes(m, flash_samples()))) {
+        note(UNSAFE_SAMPLES, at);
+    }
     const uint8_t *row = expected.rows + (size_t)at * expected.row_bytes;
     const size_t split = mlp_feature_bytes(m);
     if (memcmp(features, row, split) != 0 ||
@@ -161,6 +169,13 @@ void weak_flash_misused(const char *what, uint32_t a, uint32_t b)
 void weak_flash_lose_power(void)
 {
     longjmp(power, 1);
+}
+
+/* Gives the device so much RAM for a model, and room for samples in its flash. */
+void sim_samples(uint32_t arena, uint32_t sectors)
+{
+    arena_bytes = arena;
+    weak_flash.samples_sectors = sectors;
 }
 
 /* Gives the device a blank flash. */
@@ -209,9 +224,9 @@ void sim_boot(uint32_t boot_id, uint8_t fill)
 {
     uint8_t *bytes = (uint8_t *)memory;
     memset(bytes, GUARD, sizeof memory);
-    memset(bytes + GUARD_BYTES, fill, ARENA_BYTES);
+    memset(bytes + GUARD_BYTES, fill, arena_bytes);
     weak_flash_start();
-    link_init(&device, boot_id, bytes + GUARD_BYTES, ARENA_BYTES);
+    link_init(&device, boot_id, bytes + GUARD_BYTES, arena_bytes);
     check_start();
 }
 
@@ -219,7 +234,7 @@ static bool is_guard_intact(void)
 {
     const uint8_t *bytes = (const uint8_t *)memory;
     for (size_t i = 0; i < GUARD_BYTES; i++) {
-        if (bytes[i] != GUARD || bytes[sizeof memory - 1u - i] != GUARD) {
+        if (bytes[i] != GUARD || bytes[GUARD_BYTES + arena_bytes + i] != GUARD) {
             return false;
         }
     }

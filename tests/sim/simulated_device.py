@@ -19,7 +19,7 @@ CORE = ROOT / "firmware" / "core"
 TESTS_C = ROOT / "tests" / "c"
 KINDS = (
     "wrong sample", "wrong state before", "wrong state after", "beyond the end", "guard broken",
-    "wrong checkpoint", "flash misused",
+    "wrong checkpoint", "flash misused", "unsafe samples",
 )  # fmt: skip
 ANSWERS_MAX = 1 << 20
 ARENA_BYTES = 16384
@@ -113,7 +113,8 @@ class SimulatedDevice:
 
     def __init__(
         self, window_bytes: int, flags: tuple[str, ...] = ("-O2",), *,
-        flash: Flash = FLASHES[0], flash_seed: int = 0,
+        flash: Flash = FLASHES[0], flash_seed: int = 0, arena_bytes: int = ARENA_BYTES,
+        samples_sectors: int = 0,
     ) -> None:  # fmt: skip
         self._library = library(flags)
         self._library.sim_set_window(ctypes.c_uint16(window_bytes))
@@ -123,6 +124,7 @@ class SimulatedDevice:
         self._losses = 0
         self.power_failed = False
         shape = (flash.sector_bytes, flash.sectors, flash.unit, flash_seed)
+        self._library.sim_samples(*map(ctypes.c_uint32, (arena_bytes, samples_sectors)))
         self._library.sim_flash(*map(ctypes.c_uint32, shape))
         self.boot(0)
 
