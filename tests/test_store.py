@@ -134,18 +134,22 @@ def controller(request: pytest.FixtureRequest) -> Path:
     bus = TESTS_C / "bus"
     files = [
         bus / "model.c", bus / f"{family}.c", ports / family / "flash.c", ports / "cortexm/banks.c",
-        CORE / "store.c", CORE / "crc32.c",
+        CORE / "store.c", CORE / "cache.c", CORE / "crc32.c",
     ]  # fmt: skip
     flags = (
-        "-O1", f"-D{name.upper()}", "-include", str(bus / "bus.h"), f"-I{ports / 'cortexm'}",
+        "-O1", f"-D{name.upper()}", "-DPORT_SAMPLES=1", "-include", str(bus / "bus.h"), f"-I{ports / 'cortexm'}",
         f"-I{ports / name}",
     )  # fmt: skip
     return compile_program(f"controller_{name}", files, flags)
 
 
 @pytest.mark.parametrize(
-    ("how", "kept"), [("kept", "20 20"), ("protected", "3 3"), ("stuck", "3 3")]
-)
+    ("how", "kept"),
+    [
+        ("kept", "20 20"), ("protected", "3 3"), ("stuck", "3 3"),
+        ("samples", "13 13 13 1 0"), ("stuck-samples", "2 0"),
+    ],
+)  # fmt: skip
 def test_driver_obeys_its_flash_controller(controller: Path, how: str, kept: str) -> None:
     done = subprocess.run(
         [controller, how], capture_output=True, text=True, timeout=300, check=False

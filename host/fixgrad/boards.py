@@ -29,6 +29,7 @@ class Board:
         machine: QEMU's name of a board that runs the image; None where there is none.
         machine_uart: which of that board's UARTs, from 0, carries the link.
         store_bytes: flash set aside for checkpoints and a deployed net, two banks; 0: none.
+        samples_bytes: flash set aside for samples that are too many for the RAM; 0: none.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Board:
     machine: str | None
     machine_uart: int = 0
     store_bytes: int = 0
+    samples_bytes: int = 0
 
     @property
     def window_bytes(self) -> int:
@@ -106,6 +108,7 @@ _TABLE = (
         machine="netduino2",
         machine_uart=1,
         store_bytes=32 * 1024,
+        samples_bytes=63 * 1024,
     ),
     Board(
         name="olimex_p405",
@@ -122,6 +125,7 @@ _TABLE = (
         uart="USART1: PA9 TX, PA10 RX (UEXT pins 3 and 4)",
         machine="netduinoplus2",
         store_bytes=256 * 1024,
+        samples_bytes=640 * 1024,
     ),
     Board(
         name="disco_f407vg",
@@ -139,6 +143,7 @@ _TABLE = (
         machine="netduinoplus2",
         machine_uart=1,
         store_bytes=256 * 1024,
+        samples_bytes=640 * 1024,
     ),
     Board(
         name="nucleo_f401re",
@@ -156,6 +161,7 @@ _TABLE = (
         machine="netduinoplus2",
         machine_uart=1,
         store_bytes=256 * 1024,
+        samples_bytes=128 * 1024,
     ),
     Board(
         name="nucleo_f411re",
@@ -173,6 +179,7 @@ _TABLE = (
         machine="netduinoplus2",
         machine_uart=1,
         store_bytes=256 * 1024,
+        samples_bytes=128 * 1024,
     ),
     Board(
         name="nucleo_f446re",
@@ -190,6 +197,7 @@ _TABLE = (
         machine="netduinoplus2",
         machine_uart=1,
         store_bytes=256 * 1024,
+        samples_bytes=128 * 1024,
     ),
     Board(
         name="blackpill_f411ce",
@@ -206,6 +214,7 @@ _TABLE = (
         uart="USART1: PA9 TX, PA10 RX",
         machine="netduinoplus2",
         store_bytes=256 * 1024,
+        samples_bytes=128 * 1024,
     ),
     Board(
         name="bbcmicrobit",
@@ -222,6 +231,7 @@ _TABLE = (
         uart="UART 0: P0.24 TX, P0.25 RX (USB)",
         machine="microbit",
         store_bytes=32 * 1024,
+        samples_bytes=191 * 1024,
     ),
     Board(
         name="bbcmicrobit_v2",
@@ -238,6 +248,7 @@ _TABLE = (
         uart="UART 0: P0.06 TX, P1.08 RX (USB)",
         machine=None,
         store_bytes=128 * 1024,
+        samples_bytes=316 * 1024,
     ),
     Board(
         name="nrf52_dk",
@@ -254,6 +265,7 @@ _TABLE = (
         uart="UART 0: P0.06 TX, P0.08 RX (J-Link USB)",
         machine=None,
         store_bytes=128 * 1024,
+        samples_bytes=316 * 1024,
     ),
     Board(
         name="nrf52840_dk",
@@ -270,6 +282,7 @@ _TABLE = (
         uart="UART 0: P0.06 TX, P0.08 RX (J-Link USB)",
         machine=None,
         store_bytes=256 * 1024,
+        samples_bytes=700 * 1024,
     ),
     Board(
         name="mps2_an385",

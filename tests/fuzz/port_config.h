@@ -4,8 +4,11 @@
 
 #define LINK_PAYLOAD_MAX 256u
 #define PORT_STORE 1
+#define PORT_SAMPLES 1
 
 #define ARENA_BYTES 6000u
 #define BANK_BYTES 4096u
+#define SAMPLES_BYTES 8192u
+#define SECTOR_BYTES 512u
 
 #endif

@@ -6,9 +6,12 @@
 #include "port_config.h"
 
 static uint8_t *banks[FLASH_BANKS];
+static uint8_t samples[SAMPLES_BYTES], seal[SECTOR_BYTES];
 
 void ram_flash_fill(const uint8_t *bytes, size_t count)
 {
+    memset(samples, FLASH_ERASED, sizeof samples);
+    memset(seal, FLASH_ERASED, sizeof seal);
     for (uint32_t bank = 0; bank < FLASH_BANKS; bank++) {
         if (banks[bank] == NULL && (banks[bank] = malloc(BANK_BYTES)) == NULL) {
             abort();
@@ -33,18 +36,53 @@ const uint8_t *flash_bank(uint32_t bank)
     return banks[bank];
 }
 
-bool flash_erase(uint32_t bank)
+uint32_t flash_samples_bytes(void)
 {
-    memset(banks[bank], FLASH_ERASED, BANK_BYTES);
+    return SAMPLES_BYTES;
+}
+
+uint32_t flash_sector_bytes(void)
+{
+    return SECTOR_BYTES;
+}
+
+const uint8_t *flash_samples(void)
+{
+    return samples;
+}
+
+const uint8_t *flash_seal(void)
+{
+    return seal;
+}
+
+static uint8_t *cells(uint32_t area, size_t *bytes)
+{
+    *bytes = area == FLASH_SEAL ? sizeof seal : area == FLASH_SAMPLES ? sizeof samples : BANK_BYTES;
+    return area == FLASH_SEAL ? seal : area == FLASH_SAMPLES ? samples : banks[area];
+}
+
+bool flash_erase(uint32_t area, uint32_t offset, uint32_t end)
+{
+    size_t bytes;
+    uint8_t *at = cells(area, &bytes);
+    if (offset % SECTOR_BYTES != 0 || end > bytes) {
+        abort();
+    }
+    for (; offset < end; offset += SECTOR_BYTES) {
+        memset(at + offset, FLASH_ERASED, SECTOR_BYTES);
+    }
     return true;
 }
 
-bool flash_program(uint32_t bank, uint32_t offset, const uint8_t *bytes, size_t count)
+bool flash_program(uint32_t area, uint32_t offset, const uint8_t *bytes, size_t count)
 {
-    if (offset % FLASH_UNIT_BYTES != 0 || count % FLASH_UNIT_BYTES != 0 || count > BANK_BYTES ||
-        offset > BANK_BYTES - count) {
+    size_t most;
+    uint8_t *at = cells(area, &most);
+    if (offset % FLASH_UNIT_BYTES != 0 || count % FLASH_UNIT_BYTES != 0 || count > most ||
+        offset > most - count) {
         abort();
     }
-    memcpy(banks[bank] + offset, bytes, count);
+    memcpy(at + offset, bytes, count);
     return true;
 }

@@ -10,5 +10,8 @@ void bus_write_half(uint32_t address, uint16_t value);
 const uint8_t *bus_cells(uint32_t address);
 uint32_t bus_store_address(void);
 uint32_t bus_store_bytes(void);
+uint32_t bus_samples_address(void);
+uint32_t bus_samples_bytes(void);
+uint32_t bus_seal_address(void);
 
 #endif

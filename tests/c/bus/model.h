@@ -5,8 +5,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Of the controller: where the store lies, two banks of so many bytes, and the erase unit. */
+/* Of the controller: where the store lies, two banks of so many bytes, and the erase unit; where the
+ * samples' seal and its samples lie, so many bytes. */
 extern const uint32_t model_address, model_bank_bytes, model_sector_bytes;
+extern const uint32_t model_seal_address, model_seal_bytes, model_samples_address,
+    model_samples_bytes;
+
 
 void model_write(uint32_t address, uint32_t value, uint32_t bytes);
 uint32_t model_read(uint32_t address);

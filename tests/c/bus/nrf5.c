@@ -4,8 +4,12 @@
 
 #ifdef NRF52
 const uint32_t model_address = 0x60000u, model_bank_bytes = 0x10000u, model_sector_bytes = 4096u;
+const uint32_t model_samples_address = 0x5A000u, model_samples_bytes = 0x5000u,
+               model_seal_address = 0x5F000u, model_seal_bytes = 4096u;
 #else
 const uint32_t model_address = 0x38000u, model_bank_bytes = 0x4000u, model_sector_bytes = 1024u;
+const uint32_t model_samples_address = 0x30000u, model_samples_bytes = 0x7C00u,
+               model_seal_address = 0x37C00u, model_seal_bytes = 1024u;
 #endif
 
 static uint32_t config;
@@ -33,8 +37,7 @@ void model_write(uint32_t address, uint32_t value, uint32_t bytes)
     } else if (address == 0x4001E508u && config == 2u && bytes == 4u) {
         (void)model_erase(value);
         model_start();
-    } else if (address - model_address < 2u * model_bank_bytes && config == 1u && bytes == 4u &&
-               address % 4u == 0) {
+    } else if (address < 0x10000000u && config == 1u && bytes == 4u && address % 4u == 0) {
         (void)model_program(address, value, bytes);
         model_start();
     } else {

@@ -11,6 +11,8 @@
 #define SR_EOP 0x20u
 
 const uint32_t model_address = 0x0801C000u, model_bank_bytes = 0x2000u, model_sector_bytes = 1024u;
+const uint32_t model_samples_address = 0x08018000u, model_samples_bytes = 0x3C00u,
+               model_seal_address = 0x0801BC00u, model_seal_bytes = 1024u;
 
 static uint32_t keys, control = CR_LOCK, status, page;
 

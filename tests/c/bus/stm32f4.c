@@ -16,6 +16,8 @@
 
 const uint32_t model_address = 0x080C0000u, model_bank_bytes = 0x20000u,
                model_sector_bytes = 0x20000u;
+const uint32_t model_samples_address = 0x080A0000u, model_samples_bytes = 0x20000u,
+               model_seal_address = 0x08010000u, model_seal_bytes = 0x10000u;
 
 static uint32_t keys, control = CR_LOCK, status, access = 0x705u;
 
@@ -71,10 +73,12 @@ static void write_control(uint32_t value)
     control = value;
     if ((value & CR_STRT) != 0) {
         const uint32_t sector = value >> 3 & 15u;
-        if ((value & (CR_SER | CR_PG)) != CR_SER || sector < 5u) {
-            model_broken("starts the erase of a large sector", 0, value);
+        if ((value & (CR_SER | CR_PG)) != CR_SER || sector < 4u) {
+            model_broken("starts the erase of sector 4 or a large one", 0, value);
         }
-        status |= model_erase(0x08020000u + (sector - 5u) * 0x20000u) ? SR_EOP : SR_WRPERR;
+        const uint32_t address =
+            sector == 4u ? 0x08010000u : 0x08020000u + (sector - 5u) * 0x20000u;
+        status |= model_erase(address) ? SR_EOP : SR_WRPERR;
         control &= ~CR_STRT;
         model_start();
     }
