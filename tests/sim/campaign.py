@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import math
 import multiprocessing
 import random
 import sys
@@ -52,7 +53,7 @@ STEPS_BETWEEN_SAVES = (1, 2, 3, 7, 20, 1000)
 CUTS_MAX = 6
 """Power failures of the flash in a run at most: between two of them a save must end."""
 
-HOSTS_MAX = 400
+HOSTS_MAX = 2000
 LOST_LINK = ("stopped answering", "nothing answers", "is not fixgrad", "does not answer HELLO",
              "kept changing", "lost its state")  # fmt: skip
 
@@ -232,8 +233,10 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
     line.forward = Faults(rng, rates, lambda: rng.choice(old))
     line.backward = Faults(rng, {k: r for k, r in random_rates(rng).items() if k != "stale"})
     if rng.random() < 0.4:
-        # Between two resets a load and a batch must have room, or no run can end.
-        batch_bytes = run.expectation.states.shape[1] + run.samples_bytes // 4
+        # Between two resets a load and a batch must have room, or no run can end; a data set, in
+        # frames of full length, with the frames that are lost.
+        dataset_bytes = len(delivery.region) * math.exp(WINDOWS[0] * sum(rates.values()))
+        batch_bytes = run.expectation.states.shape[1] + run.samples_bytes // 4 + dataset_bytes
         line.reset_rate = min(10 ** rng.uniform(-4.5, -3.0), 1 / batch_bytes / 2)
     if rng.random() < 0.4:
         line.kill_rate = 10 ** rng.uniform(-3.5, -1.8)
