@@ -154,8 +154,8 @@ def train(
             patience=Patience(wait),
             listeners=listeners,
         )
-        result = _measure(device, prepared, trained.state, folder, port)
-        report = _report(device, prepared, folder, trained, result, port)
+        result = measure(device, prepared, trained.state, folder, port)
+        report = describe(device, prepared, folder, trained, result, port)
         folder.save_result(report)
         if as_json:
             print_json(report)
@@ -306,7 +306,7 @@ def run_training(
     return Trained(state, last.get("loss"), last.get("accuracy"), seconds, delivery.cached)
 
 
-def _measure(
+def measure(
     device: Device, prepared: PreparedRun, state: State, folder: RunFolder, port: str
 ) -> Measured:
     """Evaluate the test part on the device."""
@@ -475,7 +475,7 @@ def _checkpoint(folder: RunFolder, prepared: PreparedRun) -> Checkpoint:
     )
 
 
-def _report(
+def describe(
     device: Device,
     prepared: PreparedRun,
     folder: RunFolder,
@@ -483,6 +483,7 @@ def _report(
     test: Measured,
     port: str,
 ) -> dict[str, object]:
+    """Return what is told of a run at its end, and kept in result.json."""
     stats = device.stats
     return {
         "digest": f"{state_digest(trained.state):08x}",
