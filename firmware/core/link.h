@@ -19,6 +19,9 @@ _Static_assert(LINK_PAYLOAD_MAX >= 256u && LINK_PAYLOAD_MAX <= 65535u - FRAME_HE
 typedef struct {
     uint8_t frame[LINK_FRAME_MAX];
     bool mute; /* damage was reported; nothing more about it until a good frame */
+#ifdef PORT_BAUD
+    uint8_t zeros; /* received one after the other */
+#endif
     cobs_decoder_t decoder;
     uint32_t boot_id;
     trainer_t trainer; /* holds 64 bits: last, no gap stands around it */

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fixgrad.cli.output import status
+from fixgrad.cli.output import note, status
 from fixgrad.device import Device
 from fixgrad.fitting import check_fit
 from fixgrad.model import ModelConfig
@@ -17,7 +17,7 @@ def open_device(port: str, baud: int, config: ModelConfig | None = None) -> Iter
 
     Args:
         port: where it is.
-        baud: speed of a real serial port.
+        baud: speed of a real serial port, as far as the board knows it.
         config: the model that will be loaded, if any.
 
     Raises:
@@ -26,6 +26,11 @@ def open_device(port: str, baud: int, config: ModelConfig | None = None) -> Iter
     with status(f"opening {port}"):
         device = Device.open(port, baud=baud)
     with device:
+        if device.baud != baud:
+            note(
+                f"{port} stays at {device.baud} baud: board {device.info.board} cannot run its "
+                f"line at {baud}, or the line does not carry it"
+            )
         if config is not None:
             check_fit(device, config)
         yield device
