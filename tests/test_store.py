@@ -27,6 +27,7 @@ class Flash(NamedTuple):
 
 GEOMETRIES = {
     "nrf51": Flash(1024, 16, 4),
+    "nrf52": Flash(4096, 16, 4),
     "stm32f1": Flash(1024, 8, 2),
     "stm32f1 high density": Flash(2048, 8, 2),
     "stm32f4": Flash(16384, 1, 4),
@@ -94,17 +95,25 @@ def test_worn_out_flash_keeps_the_newest_checkpoint_and_says_so(power: Path) -> 
     assert 200 < result["kept"] < 10_000
 
 
-@pytest.fixture(params=["nrf51", "stm32f1", "stm32f4"])
+# A chip's folder of ports, and that of its family's driver and model.
+DRIVERS = {"nrf51": "nrf5", "nrf52": "nrf5", "stm32f1": "stm32f1", "stm32f4": "stm32f4"}
+
+
+@pytest.fixture(params=DRIVERS)
 def controller(request: pytest.FixtureRequest) -> Path:
     """The store over a port's driver and a strict model of its flash controller."""
     name = str(request.param)
+    family = DRIVERS[name]
     ports = CORE.parent / "ports"
     bus = TESTS_C / "bus"
     files = [
-        bus / "model.c", bus / f"{name}.c", ports / name / "flash.c", ports / "cortexm/banks.c",
+        bus / "model.c", bus / f"{family}.c", ports / family / "flash.c", ports / "cortexm/banks.c",
         CORE / "store.c", CORE / "crc32.c",
     ]  # fmt: skip
-    flags = ("-O1", "-include", str(bus / "bus.h"), f"-I{ports / 'cortexm'}")
+    flags = (
+        "-O1", f"-D{name.upper()}", "-include", str(bus / "bus.h"), f"-I{ports / 'cortexm'}",
+        f"-I{ports / name}",
+    )  # fmt: skip
     return compile_program(f"controller_{name}", files, flags)
 
 

@@ -37,6 +37,7 @@ PLATFORMS = {
         ),
     ),
     "nordicnrf51": ("9.0.0", ("bbcmicrobit",)),
+    "nordicnrf52": ("10.11.0", ("bbcmicrobit_v2", "nrf52_dk", "nrf52840_dk")),
 }
 SCONS_VERSION = "4.11.1"
 GCC_MAJOR = 12

@@ -13,6 +13,7 @@ need() { # need PACKAGE COMMAND...: notes the package when the command fails
 }
 has_newlib() { [ -f "$(arm-none-eabi-gcc -print-file-name=nano.specs)" ]; }
 has_sanitizers() { echo 'int main(void){return 0;}' | clang -fsanitize=address -o /dev/null -x c -; }
+has_browser() { command -v chromium-headless-shell || command -v chromium || command -v google-chrome; }
 compiles() { printf '#include <stdio.h>\n' | "$1" -fsyntax-only -x c -; }
 
 need gcc command -v gcc
@@ -22,6 +23,7 @@ need libclang-rt-dev has_sanitizers
 need gcc-arm-none-eabi command -v arm-none-eabi-gcc
 need libnewlib-arm-none-eabi has_newlib
 need qemu-system-arm command -v qemu-system-arm
+need chromium-headless-shell has_browser
 need python3 command -v "$PYTHON"
 need python3-venv "$PYTHON" -c 'import ensurepip, venv'
 

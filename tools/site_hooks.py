@@ -23,8 +23,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what is generated."""
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     files.append(File.generated(config, PAGE, content=page))
-    for run_file in EXAMPLES.glob("*.toml"):
-        files.append(File.generated(config, run_file.name, abs_src_path=str(run_file)))
+    for run_file in EXAMPLES.rglob("*.toml"):
+        name = run_file.relative_to(EXAMPLES).as_posix()
+        files.append(File.generated(config, name, abs_src_path=str(run_file)))
     for name, svg in site_pictures.draw_all().items():
         files.append(File.generated(config, f"pictures/{name}.svg", content=svg))
     return files
@@ -34,4 +35,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Let links to the examples and back stay inside the site."""
     if page.file.src_uri == PAGE:
         return markdown.replace("](../docs/", "](")
-    return markdown.replace("](../examples/README.md)", f"]({PAGE})")
+    return markdown.replace("](../examples/README.md)", f"]({PAGE})").replace(
+        "](../examples/", "]("
+    )

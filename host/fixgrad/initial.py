@@ -70,15 +70,7 @@ def read_parameters(path: Path, layers: Sequence[int]) -> tuple[Arrays, Arrays]:
     Raises:
         DataError: the file is missing, damaged, or holds other arrays or shapes.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except Exception as error:  # damaged files raise whatever the parsers inside happen to hit
-        raise DataError(f"{path} is not a readable .npz file") from error
+    arrays = _arrays(path)
     weights, biases = [], []
     for index, (n_in, n_out) in enumerate(zip(layers, layers[1:], strict=False)):
         w = _real(path, arrays, f"weights_{index}", (n_out, n_in))
@@ -93,6 +85,32 @@ def read_parameters(path: Path, layers: Sequence[int]) -> tuple[Arrays, Arrays]:
         weights.append(w)
         biases.append(b)
     return weights, biases
+
+
+def read_hidden_exponents(path: Path) -> list[int] | None:
+    """Read the exponents of hidden activations that `fixgrad import` found; None: there are none.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    values = _arrays(path).get("hidden_exponents")
+    if values is None:
+        return None
+    if values.dtype.kind not in "iu" or values.ndim != 1:
+        raise DataError(f"{path}: hidden_exponents is {values.dtype} of shape {values.shape}")
+    return [int(value) for value in values.tolist()]
+
+
+def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # damaged files raise whatever the parsers inside happen to hit
+        raise DataError(f"{path} is not a readable .npz file") from error
 
 
 def _real(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -34,11 +35,11 @@ class Outputs:
 def read_outputs(
     form: TargetForm,
     loss: Loss,
-    predictions: NDArray[np.int32],
-    logits: NDArray[np.int32],
+    predictions: NDArray[np.integer] | Reals,
+    logits: NDArray[np.integer] | Reals,
     exponent: int,
 ) -> Outputs:
-    """Interpret a device's outputs.
+    """Interpret a device's outputs, or those of a floating-point network in the same units.
 
     Args:
         form: what is predicted.
@@ -148,6 +149,21 @@ def _regression(form: TargetForm, values: Reals, real: Reals) -> dict[str, Any]:
             for k, name in enumerate(form.names)
         }
     return result
+
+
+def wilson_interval(right: int, count: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a share, `right` of `count`.
+
+    Source:
+        Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+    """
+    if not count:
+        return 0.0, 1.0
+    z2 = 1.959963984540054**2
+    share = right / count
+    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
+    reach = math.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2))) / (1 + z2 / count)
+    return max(0.0, min(share, centre - reach)), min(1.0, max(share, centre + reach))
 
 
 def summary(values: dict[str, Any]) -> str:

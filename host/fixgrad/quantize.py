@@ -124,6 +124,7 @@ def initial_state(
     input_exponent: int,
     headroom: float | Sequence[float] = 4.0,
     biases: Sequence[NDArray[np.float64]] | None = None,
+    rectified_exponents: Sequence[int] | None = None,
 ) -> State:
     """Return the state before the first step.
 
@@ -134,6 +135,7 @@ def initial_state(
         input_exponent: eX[0], -15..15.
         headroom: see `weight_exponent`; one for all layers, or one each.
         biases: per layer [n_out]; zeros by default.
+        rectified_exponents: eX[1..L-1] for ReLU and leaky activations, -15..0; others keep theirs.
 
     Raises:
         ModelError: shapes do not match, a value is not finite, or an exponent is out of range.
@@ -150,6 +152,14 @@ def initial_state(
         [headroom] * len(shapes) if isinstance(headroom, (int, float)) else list(headroom)
     )
     e_x = [input_exponent, *hidden_exponents(config)]
+    if rectified_exponents is not None:
+        if len(rectified_exponents) != len(e_x) - 1 or not all(
+            low <= e <= 0 for e in rectified_exponents
+        ):
+            raise ModelError(f"hidden exponents {list(rectified_exponents)} do not fit the layers")
+        for index, activation in enumerate(config.activations, 1):
+            if activation in (Activation.RELU, Activation.LEAKY):
+                e_x[index] = rectified_exponents[index - 1]
     e_w = [
         weight_exponent(w, bits, room)
         for w, bits, room in zip(weights, config.weight_bits, rooms, strict=True)

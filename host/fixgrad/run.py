@@ -18,7 +18,7 @@ from fixgrad.datasets.dataset import Targets
 from fixgrad.datasets.loading import builtin_name
 from fixgrad.datasets.scaling import default_method
 from fixgrad.errors import DataError, ModelError
-from fixgrad.initial import LayerRange, parameters, ranges
+from fixgrad.initial import LayerRange, parameters, ranges, read_hidden_exponents
 from fixgrad.model import ModelConfig, State, state_bytes
 from fixgrad.protocol import NUMERICS_VERSION, Activation, Loss
 from fixgrad.quantize import initial_state
@@ -384,7 +384,10 @@ def _initial(
     )
     layer_ranges = ranges(config, weights, model.init, model.headroom)
     rooms = [r.headroom for r in layer_ranges]
-    state = initial_state(config, weights, run.seed, scaling.exponent, rooms, biases)
+    exponents = read_hidden_exponents(path) if path is not None else None
+    state = initial_state(
+        config, weights, run.seed, scaling.exponent, rooms, biases, exponents
+    )
     return state, layer_ranges
 
 

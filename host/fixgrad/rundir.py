@@ -7,6 +7,7 @@
     final.npz        state after the last one
     checkpoint.npz   state, position and tally of the last checkpoint; decisions so far, best state
     metrics.jsonl    one JSON object an epoch
+    result.json      what `fixgrad train` told at the end: test part, board, link
     history.npz      what the reference found inside the run (fixgrad.history), once it was asked
 
 Parameters are integers: weights_l int16 [n_out, n_in] in units of 2**weight_exponent[l], bias_l
@@ -40,7 +41,7 @@ from fixgrad.targets import TargetForm
 
 _RUN, _DATA, _METRICS = "run.toml", "data.json", "metrics.jsonl"
 _INITIAL, _FINAL, _CHECKPOINT = "initial.npz", "final.npz", "checkpoint.npz"
-_SAMPLES, _HISTORY = "samples.npz", "history.npz"
+_SAMPLES, _HISTORY, _RESULT = "samples.npz", "history.npz", "result.json"
 _TALLY = ("samples", "loss_sum", "correct", "wsat", "asat", "bsat")
 
 
@@ -83,7 +84,7 @@ class RunFolder:
             OSError: the folder cannot be written.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        for name in (_FINAL, _CHECKPOINT, _METRICS, _HISTORY):
+        for name in (_FINAL, _CHECKPOINT, _METRICS, _HISTORY, _RESULT):
             (self.path / name).unlink(missing_ok=True)
         write_atomic(self.path / _DATA, _form_text(prepared).encode())
         write_atomic(self.path / _SAMPLES, encode_parts(prepared.parts))
@@ -306,6 +307,26 @@ class RunFolder:
             return [int(str(line["digest"]), 16) for line in lines]
         except (KeyError, ValueError) as error:
             raise self._damaged(_METRICS) from error
+
+    def save_result(self, values: Mapping[str, object]) -> None:
+        """Keep what was told at the end of the run."""
+        write_atomic(self.path / _RESULT, json.dumps(values, indent=1).encode())
+
+    def result(self) -> dict[str, Any] | None:
+        """Return what was told at the end of the run; None where it has not ended.
+
+        Raises:
+            RunFileError: the file is damaged.
+        """
+        path = self.path / _RESULT
+        if not path.exists():
+            return None
+        try:
+            value = json.loads(path.read_text("utf-8"))
+            value["link"], value["board"], value["port"], value["seconds"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._damaged(_RESULT) from error
+        return dict(value)
 
     def history(self, run_id: int) -> History | None:
         """Return the history that was kept; None if there is none of this run."""

@@ -151,7 +151,22 @@ def parse_run(text: str, path: Path) -> RunFile:
         raise RunFileError(_syntax_error(text, path, str(error))) from error
     except RecursionError as error:
         raise RunFileError(f"{path}: nested too deeply to be a run file") from error
-    lines = _key_lines(text)
+    return run_from_tables(tables, path, _key_lines(text))
+
+
+def run_from_tables(
+    tables: Mapping[str, Any], path: Path, lines: Mapping[tuple[str, str], int]
+) -> RunFile:
+    """Check what a run file's TOML holds.
+
+    Args:
+        tables: what tomllib read.
+        path: the file, for messages and relative paths.
+        lines: line of each key, where there is a text.
+
+    Raises:
+        RunFileError: a key is unknown, missing or wrong.
+    """
     _refuse_unknown(tables, path, lines)
     return _build(tables, path, lines)
 

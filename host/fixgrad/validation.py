@@ -1,4 +1,4 @@
-"""The proof: device and reference side by side, every step, every parameter, every test output."""
+"""The proof: device and reference side by side, every step and every parameter."""
 
 from __future__ import annotations
 
@@ -74,7 +74,6 @@ class Verdict:
 
     steps: int
     parameters: int
-    outputs: int
     digest: int
     difference: Difference | None
 
@@ -89,13 +88,12 @@ def validate(
     *,
     delivery: Delivery | None = None,
     monitor: Monitor | None = None,
-    test: Samples | None = None,
     steps: int | None = None,
 ) -> Iterator[StepAgreed | Verdict]:
     """Train on the device and in the reference, and compare.
 
-    The digest is compared after every step; after the last one every value of the state, and the
-    device's logits for every test sample. The last event is the `Verdict`.
+    The digest is compared after every step, after the last one every value of the state. The last
+    event is the `Verdict`.
 
     Args:
         device: the device; whatever it holds is replaced.
@@ -106,7 +104,6 @@ def validate(
         schedule: the steps.
         delivery: the way of the samples; None: as they are, as often as needed.
         monitor: decides at the ends of epochs, from what device and reference agree on.
-        test: samples whose logits are compared at the end.
         steps: stop after so many steps; all of them by default.
 
     Raises:
@@ -134,7 +131,7 @@ def validate(
                 located = _locate(
                     device, Reference(config, before), run_id, train, schedule, delivery, progress
                 )
-                yield Verdict(progress.step, config.parameter_count, 0, progress.digest, located)
+                yield Verdict(progress.step, config.parameter_count, progress.digest, located)
                 return
             samples = schedule.step_start(progress.step) - schedule.step_start(before.step)
             yield StepAgreed(progress.step, total, digest, loss, samples)
@@ -148,7 +145,7 @@ def validate(
             loss = int(reference.evaluate(part.features, part.targets)[0].sum())
             if theirs != loss:
                 apart = Difference(last, "monitored loss", None, (), theirs, loss, 1, True)
-                yield Verdict(last, config.parameter_count, 0, reference.digest(), apart)
+                yield Verdict(last, config.parameter_count, reference.digest(), apart)
                 return
             course = monitor.observe(course, last // schedule.steps_per_epoch, loss)
             if course.ended:
@@ -156,14 +153,7 @@ def validate(
                 break
     state, _ = device.read_state(config)
     difference = compare_states(state, reference.state, total)
-    outputs = 0
-    if difference is None and test is not None:
-        logits = device.infer(config, test.feature_wire(config)).logits
-        outputs = logits.size
-        difference = _compare_tensor(
-            "logits", None, logits, reference.logits(test.features), step=None
-        )
-    yield Verdict(total, config.parameter_count, outputs, reference.digest(), difference)
+    yield Verdict(total, config.parameter_count, reference.digest(), difference)
 
 
 def _segments(schedule: Schedule, total: int, monitor: Monitor | None) -> Iterator[int]:
@@ -180,7 +170,7 @@ def compare_states(device: State, reference: State, step: int | None) -> Differe
     for (name, layer, mine), (_, _, theirs) in zip(
         device.tensors(), reference.tensors(), strict=True
     ):
-        found = _compare_tensor(name, layer, mine, theirs, step=step)
+        found = compare_tensors(name, layer, mine, theirs, step=step)
         if found is not None:
             differing += found.differing
             first = first or found
@@ -200,7 +190,7 @@ def compare_states(device: State, reference: State, step: int | None) -> Differe
     return Difference(**{**vars(first), "differing": differing})
 
 
-def _compare_tensor(
+def compare_tensors(
     name: str,
     layer: int | None,
     device: NDArray[np.integer],
@@ -208,6 +198,7 @@ def _compare_tensor(
     *,
     step: int | None,
 ) -> Difference | None:
+    """Return the first difference of two tensors of one shape, or None."""
     places = np.argwhere(device.astype(np.int64) != reference.astype(np.int64))
     if not len(places):
         return None

@@ -6,6 +6,7 @@
 /* Two frames of seven 65-byte samples: one can arrive while the other is trained. */
 #define PORT_RING_BYTES 960u
 #define PORT_STORE 1
+#define PORT_FLASH_PAGE_BYTES 1024u
 
 #define PORT_PIN_TXD 24u
 #define PORT_PIN_RXD 25u

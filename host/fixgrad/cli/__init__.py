@@ -11,8 +11,10 @@ from fixgrad.cli.border import Border
 
 _COMMANDS = {
     "new": "fixgrad.cli.new:new",
+    "import": "fixgrad.cli.importing:import_network",
     "train": "fixgrad.cli.train:train",
     "validate": "fixgrad.cli.validate:validate",
+    "report": "fixgrad.cli.report:report",
     "replay": "fixgrad.cli.replay:replay",
     "diff": "fixgrad.cli.diff:diff",
     "gradcheck": "fixgrad.cli.gradcheck:gradcheck",
@@ -23,6 +25,7 @@ _COMMANDS = {
     "deploy": "fixgrad.cli.trained:deploy",
     "export": "fixgrad.cli.export:export",
     "plan": "fixgrad.cli.plan:plan",
+    "sweep": "fixgrad.cli.sweep:sweep",
     "boards": "fixgrad.cli.places:boards",
     "ports": "fixgrad.cli.places:ports",
     "doctor": "fixgrad.cli.doctor:doctor",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fixgrad.cli.output import new_table, print_line, print_table
 from fixgrad.device import Device, Evaluation
 from fixgrad.metrics import measure, read_outputs, summary
@@ -23,11 +26,13 @@ class Measured:
         evaluation: counts and loss as the device reports them.
         metrics: `fixgrad.metrics.measure` of the device's outputs.
         loss: mean reported loss a sample.
+        logits: int32 [N, outputs] of the device.
     """
 
     evaluation: Evaluation
     metrics: dict[str, Any]
     loss: float
+    logits: NDArray[np.int32]
 
     def fields(self) -> dict[str, Any]:
         """Return what a JSON report says."""
@@ -54,6 +59,7 @@ def measure_test(device: Device, prepared: PreparedRun, state: State) -> Measure
         evaluation,
         measure(form, outputs, prepared.test_targets),
         Tally(evaluation.count, evaluation.loss).loss(config.loss),
+        result.logits,
     )
 
 

@@ -133,6 +133,7 @@ def train(
         )
         result = _measure(device, prepared, trained.state, folder, port)
         report = _report(device, prepared, folder, trained, result, port)
+        folder.save_result(report)
     if as_json:
         print_json(report)
     else:
@@ -427,6 +428,9 @@ def _report(
         "seconds": round(trained.seconds, 3),
         "port": port,
         "board": device.info.board,
+        "core": device.info.core,
+        "firmware": device.info.firmware,
+        "arena_bytes": device.info.arena_bytes,
         "out": str(folder.path),
         "link": {
             "cached": trained.cached,

@@ -9,12 +9,14 @@ from typing import Any
 
 import click
 
+from fixgrad.cli.comparing import compare_on_device
 from fixgrad.cli.measuring import measure_test, print_details, print_measured
 from fixgrad.cli.opening import open_device
 from fixgrad.cli.options import PATH, baud_option, json_option, port_option
 from fixgrad.cli.output import note, print_json, print_line, status
 from fixgrad.datasets.loading import load_unlabelled
 from fixgrad.digest import state_digest
+from fixgrad.errors import MismatchError
 from fixgrad.metrics import Outputs
 from fixgrad.network import Network
 from fixgrad.rundir import RunFolder, write_atomic
@@ -25,8 +27,12 @@ from fixgrad.targets import LABELS, TargetForm
 @click.argument("folder", metavar="DIR", type=PATH)
 @port_option
 @baud_option
+@click.option(
+    "--compare", is_flag=True,
+    help="Also against float64 with the same weights, as `fixgrad validate` does.",
+)
 @json_option
-def evaluate(folder: Path, port: str, baud: int, as_json: bool) -> None:
+def evaluate(folder: Path, port: str, baud: int, compare: bool, as_json: bool) -> None:
     """Measure the test part of the trained run in DIR on the device.
 
     Classes: accuracy, F1, confusion matrix, log-loss; numbers: RMSE, MAE, R². The run's parameters
@@ -40,6 +46,7 @@ def evaluate(folder: Path, port: str, baud: int, as_json: bool) -> None:
         Network(config, state, prepared.form).hold(device)
         measured = measure_test(device, prepared, state)
         board = device.info.board
+        compared = compare_on_device(device, prepared, state, measured.logits) if compare else None
     if as_json:
         print_json(
             {
@@ -48,11 +55,16 @@ def evaluate(folder: Path, port: str, baud: int, as_json: bool) -> None:
                 "correct": measured.evaluation.correct,
                 **measured.fields(),
                 "board": board,
+                **({"comparison": compared.fields()} if compared else {}),
             }
         )
-        return
-    print_measured(measured, board)
-    print_details(measured, prepared.class_names)
+    else:
+        print_measured(measured, board)
+        print_details(measured, prepared.class_names)
+        if compared is not None:
+            compared.print()
+    if compared is not None and compared.comparison.difference is not None:
+        raise MismatchError(str(compared.comparison.difference))
 
 
 @click.command(short_help="Classify the rows of a CSV file on the device.")

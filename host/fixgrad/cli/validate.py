@@ -1,13 +1,15 @@
-"""`fixgrad validate`: the proof, step by step."""
+"""`fixgrad validate`: the proof, step by step, and the test part on the device."""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from fixgrad import validation
+from fixgrad.cli.comparing import Compared, compare_on_device
 from fixgrad.cli.opening import open_device
 from fixgrad.cli.options import PATH, baud_option, json_option, port_option
 from fixgrad.cli.output import Meter, print_json, print_line
@@ -17,10 +19,33 @@ from fixgrad.errors import MismatchError
 from fixgrad.run import PreparedRun, prepare
 from fixgrad.runfile import load_run
 from fixgrad.training import Tally
-from fixgrad.validation import Verdict
+from fixgrad.validation import Difference, Verdict
 
 
-@click.command(short_help="Prove a run: device against reference, bit for bit.")
+@dataclass(frozen=True)
+class Proof:
+    """A verdict over the steps and the test part after them; None where the steps differ."""
+
+    verdict: Verdict
+    compared: Compared | None
+
+    @property
+    def difference(self) -> Difference | None:
+        """The first value that is not the reference's."""
+        if self.compared is None:
+            return self.verdict.difference
+        return self.compared.comparison.difference
+
+    @property
+    def outputs(self) -> int:
+        """Outputs for test samples that were compared."""
+        return 0 if self.compared is None else self.compared.comparison.outputs
+
+
+@click.command(
+    short_help="Prove a run: device against reference, bit for bit.",
+    epilog="Example: fixgrad validate run.toml --port qemu://olimex_p405",
+)
 @click.argument("run_file", metavar="RUN.toml", type=PATH)
 @port_option
 @baud_option
@@ -34,18 +59,30 @@ def validate(
     """Train RUN.toml on the device and in the reference, and compare bit for bit.
 
     The digest is compared after every step, every parameter and the outputs for the test samples
-    at the end. Leaves with 0 only if nothing differs.
+    at the end. Then the whole test part on the device stands against float64 with the same
+    weights: accuracy, RMSE, MAE, L2r, NSE and cosine, layer by layer, and the samples on which both
+    decide differently. Leaves with 0 only if device and reference are equal.
     """
     prepared = prepare(load_run(run_file))
     with open_device(port, baud, prepared.config) as device:
-        verdict = prove(device, prepared, steps)
+        proof = prove(device, prepared, steps)
     if as_json:
-        print_json(_report(verdict))
-    require_equal(verdict, quiet=as_json)
+        print_json(_report(proof))
+    elif proof.compared is not None and proof.difference is None:
+        proof.compared.print()
+    require_equal(proof, quiet=as_json)
 
 
-def prove(device: Device, prepared: PreparedRun, steps: int | None = None) -> Verdict:
-    """Run device and reference in lockstep, drawn."""
+def prove(device: Device, prepared: PreparedRun, steps: int | None = None) -> Proof:
+    """Run device and reference in lockstep, drawn; then compare the test part."""
+    verdict = _lockstep(device, prepared, steps)
+    if verdict.difference is not None:
+        return Proof(verdict, None)
+    state, _ = device.read_state(prepared.config)
+    return Proof(verdict, compare_on_device(device, prepared, state))
+
+
+def _lockstep(device: Device, prepared: PreparedRun, steps: int | None) -> Verdict:
     total = min(steps or prepared.schedule.steps, prepared.schedule.steps)
     delivery = deliver(
         prepared.train, prepared.config, prepared.schedule, device.info.arena_bytes
@@ -60,7 +97,6 @@ def prove(device: Device, prepared: PreparedRun, steps: int | None = None) -> Ve
             prepared.schedule,
             delivery=delivery,
             monitor=prepared.monitor,
-            test=prepared.test,
             steps=total,
         ):
             if isinstance(event, Verdict):
@@ -70,32 +106,34 @@ def prove(device: Device, prepared: PreparedRun, steps: int | None = None) -> Ve
     raise AssertionError("a validation ended without a verdict")
 
 
-def require_equal(verdict: Verdict, *, quiet: bool = False) -> None:
+def require_equal(proof: Proof, *, quiet: bool = False) -> None:
     """Print the verdict.
 
     Args:
-        verdict: the end of a validation.
+        proof: the end of a validation.
         quiet: print nothing.
 
     Raises:
         MismatchError: there is a difference.
     """
-    if verdict.difference is not None:
-        raise MismatchError(str(verdict.difference))
+    if proof.difference is not None:
+        raise MismatchError(str(proof.difference))
     if not quiet:
-        print_line(f"digest {verdict.digest:08x}, {verdict.outputs} test outputs equal")
+        verdict = proof.verdict
+        print_line(f"digest {verdict.digest:08x}, {proof.outputs} test outputs equal")
         print_line(
             f"bit-exact: {verdict.steps} steps, {verdict.parameters} parameters, 0 differences"
         )
 
 
-def _report(verdict: Verdict) -> dict[str, object]:
-    difference = verdict.difference
+def _report(proof: Proof) -> dict[str, object]:
+    difference, verdict = proof.difference, proof.verdict
     return {
         "steps": verdict.steps,
         "parameters": verdict.parameters,
-        "outputs": verdict.outputs,
+        "outputs": proof.outputs,
         "digest": f"{verdict.digest:08x}",
         "differences": 0 if difference is None else difference.differing,
         "first_difference": None if difference is None else dataclasses.asdict(difference),
+        "comparison": None if proof.compared is None else proof.compared.fields(),
     }

@@ -1,9 +1,6 @@
-/* Included first, in the place of the ports' bus.h and port_config.h: a strict model of a flash
- * controller. */
+/* Included first, in the place of the ports' bus.h: a strict model of a flash controller. */
 #ifndef BUS_H
 #define BUS_H
-#define PORT_CONFIG_H
-#define PORT_FLASH_PAGE_BYTES 1024u
 
 #include <stdint.h>
 

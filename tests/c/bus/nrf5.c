@@ -1,8 +1,12 @@
-/* The nRF51's NVMC: erases and writes only in the mode for it, one page or word at a time. Nothing tells
- * of an operation that failed. */
+/* The NVMC of nRF51 and nRF52: erases and writes only in the mode for it, one page or word at a
+ * time. Nothing tells of an operation that failed. */
 #include "model.h"
 
+#ifdef NRF52
+const uint32_t model_address = 0x60000u, model_bank_bytes = 0x10000u, model_sector_bytes = 4096u;
+#else
 const uint32_t model_address = 0x38000u, model_bank_bytes = 0x4000u, model_sector_bytes = 1024u;
+#endif
 
 static uint32_t config;
 
@@ -29,7 +33,8 @@ void model_write(uint32_t address, uint32_t value, uint32_t bytes)
     } else if (address == 0x4001E508u && config == 2u && bytes == 4u) {
         (void)model_erase(value);
         model_start();
-    } else if (address < 0x40000u && config == 1u && bytes == 4u && address % 4u == 0) {
+    } else if (address - model_address < 2u * model_bank_bytes && config == 1u && bytes == 4u &&
+               address % 4u == 0) {
         (void)model_program(address, value, bytes);
         model_start();
     } else {

@@ -1,12 +1,13 @@
-/* nRF51: the non-volatile memory controller. Pages of 1 KB, words programmed one by one; the core
- * stands still while either goes on. nRF51 Series Reference Manual, chapter NVMC. */
+/* nRF51 and nRF52: the non-volatile memory controller. Pages of 1 KB or 4 KB, words programmed one by
+ * one; the core stands still while either goes on. nRF51 Series Reference Manual and nRF52832
+ * Product Specification, chapter NVMC. */
 #include "flash.h"
 
 #include "banks.h"
 #include "bus.h"
 #include "bytes.h"
+#include "port_config.h"
 
-#define PAGE_BYTES 1024u
 #define NVMC_READY 0x4001E400u
 #define NVMC_CONFIG 0x4001E504u
 #define NVMC_ERASEPAGE 0x4001E508u
@@ -14,8 +15,8 @@
 #define CONFIG_WRITE 1u
 #define CONFIG_ERASE 2u
 
-/* A page takes 21 ms at most, 16 instructions a microsecond. */
-#define READY_TRIES 400000u
+/* A page takes 90 ms at most, at 64 MHz and four instructions a try. */
+#define READY_TRIES 2000000u
 
 static bool is_ready(void)
 {
@@ -31,7 +32,7 @@ bool flash_erase(uint32_t bank)
 {
     bool good = is_ready();
     bus_write(NVMC_CONFIG, CONFIG_ERASE);
-    for (uint32_t at = 0; good && at < flash_bank_bytes(); at += PAGE_BYTES) {
+    for (uint32_t at = 0; good && at < flash_bank_bytes(); at += PORT_FLASH_PAGE_BYTES) {
         bus_write(NVMC_ERASEPAGE, banks_address(bank) + at);
         good = is_ready();
     }

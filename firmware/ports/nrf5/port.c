@@ -1,4 +1,6 @@
-/* nRF51: clock, pins and UART 0.
+/* nRF51 and nRF52: clock, pins and UART 0. The nRF52 has the nRF51's UART beside the one with
+ * EasyDMA, at the same registers. nRF51 Series Reference Manual and nRF52832 Product
+ * Specification, chapters CLOCK, GPIO, UART; nRF52833 and nRF52840 for pins above 31.
  *
  * QEMU models neither the oscillators nor the speed of the line: what it reads for an event of the
  * clock says that it came, and every byte is sent at once. */
@@ -10,8 +12,10 @@
 #define CLOCK_TASKS_HFCLKSTART 0x40000000u
 #define CLOCK_EVENTS_HFCLKSTARTED 0x40000100u
 
-#define GPIO_OUTSET 0x50000508u
-#define GPIO_PIN_CNF(pin) (0x50000700u + 4u * (pin))
+/* Pins from 32 on are those of the second port. */
+#define GPIO_PORT(pin) (0x50000000u + 0x300u * ((pin) / 32u))
+#define GPIO_OUTSET(pin) (GPIO_PORT(pin) + 0x508u)
+#define GPIO_PIN_CNF(pin) (GPIO_PORT(pin) + 0x700u + 4u * ((pin) % 32u))
 #define PIN_CNF_OUTPUT 3u       /* driven, its input disconnected */
 #define PIN_CNF_PULLED_UP 0x0Cu /* input with pull-up: no noise without a cable */
 
@@ -29,6 +33,8 @@
 #define UART_CONFIG 0x4000256Cu
 #define UART_INTERRUPT 2u
 
+#define NVMC_ICACHECNF 0x4001E540u
+
 #define TIMER_TASKS_START 0x40008000u
 #define TIMER_TASKS_STOP 0x40008004u
 
@@ -37,10 +43,10 @@
 #define CONFIG_NO_PARITY_NO_FLOW_CONTROL 0u
 #define BAUDRATE_115200 0x01D7E000u
 
-/* The crystal starts within 1.5 ms. */
-#define CLOCK_TRIES 20000u
+/* The crystal starts within 1.5 ms, 64 instructions a microsecond. */
+#define CLOCK_TRIES 100000u
 /* More than 20 bytes take. */
-#define TRANSMIT_TRIES 20000u
+#define TRANSMIT_TRIES 100000u
 
 /* In this order. QEMU holds back bytes while the receiver is off, and looks for input again only
  * when something wakes it: a timer does. */
@@ -48,7 +54,10 @@ static const struct {
     uint32_t address;
     uint32_t value;
 } settings[] = {
-    {GPIO_OUTSET, 1u << PORT_PIN_TXD}, /* an idle line is high */
+#ifdef PORT_INSTRUCTION_CACHE
+    {NVMC_ICACHECNF, 1u},
+#endif
+    {GPIO_OUTSET(PORT_PIN_TXD), 1u << (PORT_PIN_TXD % 32u)}, /* an idle line is high */
     {GPIO_PIN_CNF(PORT_PIN_TXD), PIN_CNF_OUTPUT},
     {GPIO_PIN_CNF(PORT_PIN_RXD), PIN_CNF_PULLED_UP},
     {UART_PSELTXD, PORT_PIN_TXD},

@@ -1,0 +1,15 @@
+/* nRF52: sizes of the link. The build names PORT_PIN_RXD, the pin on which the board's debugger sends;
+ * its receiving end is the same pin on all boards. */
+#ifndef PORT_CONFIG_H
+#define PORT_CONFIG_H
+
+#define LINK_PAYLOAD_MAX 1024u
+#define PORT_RING_BYTES 4096u
+#define PORT_STORE 1
+#define PORT_FLASH_PAGE_BYTES 4096u
+
+#define PORT_INSTRUCTION_CACHE 1
+
+#define PORT_PIN_TXD 6u
+
+#endif

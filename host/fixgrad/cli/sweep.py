@@ -1,0 +1,159 @@
+"""`fixgrad sweep`: search for the right run; `fixgrad sweep best`: the best net for a board."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fixgrad.boards import BOARDS
+from fixgrad.cli.border import InterruptedRunError
+from fixgrad.cli.options import PATH, json_option
+from fixgrad.cli.output import Meter, note, print_json, print_line
+from fixgrad.errors import UsageError
+from fixgrad.rundir import write_atomic
+from fixgrad.runfile import format_run
+
+_SEARCH = "run"
+_DEFAULT_FOLDER = Path("sweeps")
+
+
+class _SearchByDefault(click.Group):
+    """A group that takes a sweep file where a command could stand."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = [_SEARCH, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_SearchByDefault, short_help="Search for the right network and settings.")
+def sweep() -> None:
+    r"""Search for the right network and settings: `fixgrad sweep SWEEP.toml`.
+
+    \b
+    fixgrad sweep digits_sweep.toml                 all cores of this machine
+    fixgrad sweep digits_sweep.toml --scheduler tcp://10.0.0.1:8786
+    fixgrad sweep best --board disco_f100rb         writes the run file of the best net
+    """
+
+
+@sweep.command(_SEARCH, short_help="Run the trials of SWEEP.toml.")
+@click.argument("sweep_file", metavar="SWEEP.toml", type=PATH)
+@click.option("--out", type=PATH, metavar="DIR", help="Folder; default sweeps/NAME.")
+@click.option(
+    "--scheduler", metavar="URL", help="A Dask scheduler, tcp://HOST:PORT; its workers must see "
+    "the same folders. Default: processes of this machine.",
+)  # fmt: skip
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes on this machine; default: its cores."
+)
+@json_option
+def search(
+    sweep_file: Path, out: Path | None, scheduler: str | None, workers: int | None, as_json: bool
+) -> None:
+    """Run the trials of SWEEP.toml that are not finished yet.
+
+    Stop it at any time; the same command goes on.
+    """
+    with _needs_extra():
+        from fixgrad.sweep.driver import cluster, run_sweep
+        from fixgrad.sweep.page import write_page
+        from fixgrad.sweep.records import Records
+        from fixgrad.sweep.sweepfile import load_sweep
+        from fixgrad.sweep.trial import Outcome
+
+    wanted = load_sweep(sweep_file)
+    folder = out or _DEFAULT_FOLDER / sweep_file.stem
+    records = Records.begin(folder, wanted)
+    before = len(records.outcomes())
+    meter = Meter("trials", wanted.trials, "trials")
+    meter.start_at(before)
+    finished = [before]
+
+    def draw(outcome: Outcome) -> None:
+        finished[0] += 1
+        meter.update(finished[0], _text(outcome.status, outcome.figures))
+
+    try:
+        with cluster(scheduler, workers or os.cpu_count() or 1) as client, meter:
+            run_sweep(wanted, folder, client, draw)
+    except KeyboardInterrupt as error:
+        raise InterruptedRunError(
+            f"stopped; finished trials are kept in {folder}, the same command goes on"
+        ) from error
+    table = records.write_tables()
+    write_page(records, table)
+    front = records.front()
+    if as_json:
+        print_json({
+            "folder": str(folder), "trials": len(table), "new": len(table) - before,
+            "status": {str(k): int(v) for k, v in table["status"].value_counts().items()},
+            "front": [_report(outcome) for outcome in front],
+        })  # fmt: skip
+        return
+    for outcome in front:
+        values = "  ".join(f"{name} {value}" for name, value in outcome.values.items())
+        print_line(f"trial {outcome.number}: {_text('', outcome.figures)}  {values}")
+    print_line(f"{len(table)} trials, {len(front)} on the front; kept in {folder}, see front.html")
+
+
+@sweep.command("best", short_help="Write the run file of the best net that fits a board.")
+@click.argument("folder", metavar="[DIR]", required=False, type=PATH)
+@click.option("--board", required=True, type=click.Choice(list(BOARDS)))
+@click.option("--out", type=PATH, metavar="RUN.toml", help="Default: best-BOARD.toml.")
+@json_option
+def best(folder: Path | None, board: str, out: Path | None, as_json: bool) -> None:
+    """Write the run file of the best net of a sweep that fits a board.
+
+    DIR is the folder of the sweep; default: the newest one in sweeps/.
+    """
+    with _needs_extra():
+        from fixgrad.sweep.records import Records
+
+    records = Records.open(folder or _newest())
+    outcome = records.best(BOARDS[board])
+    target = out or Path(f"best-{board}.toml")
+    write_atomic(target, format_run(records.run(outcome)).encode())
+    if as_json:
+        print_json({"run_file": str(target), **_report(outcome)})
+        return
+    print_line(f"wrote {target}: trial {outcome.number}, {_text('', outcome.figures)}")
+    note(f"next: fixgrad train {target} --port qemu://{board}")
+
+
+@contextmanager
+def _needs_extra() -> Iterator[None]:
+    """Import Optuna, Dask and pandas only where they are used: they are large, and an extra."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"sweeps need the package {error.name}, which is not installed: "
+            "pip install 'fixgrad[sweep]'"
+        ) from error
+
+
+def _newest() -> Path:
+    folders = sorted(_DEFAULT_FOLDER.glob("*/sweep.json"), key=lambda file: file.stat().st_mtime)
+    if not folders:
+        raise UsageError("no sweep in sweeps/; give the folder that `fixgrad sweep` wrote")
+    return folders[-1].parent
+
+
+def _report(outcome: Any) -> dict[str, Any]:
+    return {"number": outcome.number, "values": outcome.values, **outcome.figures, **outcome.detail}
+
+
+def _text(status: str, figures: dict[str, float]) -> str:
+    parts = [status] if status and status != "complete" else []
+    if "accuracy" in figures:
+        parts.append(f"accuracy {100 * figures['accuracy']:.2f} %")
+    elif "loss" in figures:
+        parts.append(f"loss {figures['loss']:.4f}")
+    parts += [f"{figures['ram']:,.0f} B"] if "ram" in figures else []
+    return ", ".join(parts)

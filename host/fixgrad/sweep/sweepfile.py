@@ -1,0 +1,256 @@
+"""SWEEP.toml: the run file to start from, the values to try, what makes a run good."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from fixgrad.boards import BOARDS
+from fixgrad.errors import RunFileError
+from fixgrad.runfile import RunFile, load_run, run_from_tables
+from fixgrad.runkeys import KEYS
+
+OBJECTIVES: Final[dict[str, Literal["minimize", "maximize"]]] = {
+    "accuracy": "maximize",
+    "loss": "minimize",
+    "ram": "minimize",
+    "instructions": "minimize",
+    "time": "minimize",
+}
+"""What a trial is judged by, and which way is better."""
+
+SAMPLERS: Final = ("tpe", "nsga2", "random")
+PRUNERS: Final = ("none", "median", "hyperband")
+HIDDEN: Final = "model.hidden"
+"""The hidden widths alone: inputs and outputs stay those of the run file."""
+
+_KEYS: Final = ("run", "trials", "board", "objectives", "sampler", "pruner", "seed", "space")
+
+VALIDATION: Final = 0.2
+"""Share of the training part that trials are judged by, unless the run file says otherwise."""
+
+DEFAULT_EPOCHS: Final = next(key.default for key in KEYS if key.name == "epochs")
+
+Choice = str | int | float | bool
+Values = Mapping[str, Choice]
+"""What a trial was given: value by name in the space."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from low to high; `step` or `log` spaced, whole if `whole`."""
+
+    low: float
+    high: float
+    step: float | None
+    log: bool
+    whole: bool
+
+
+Dimension = Range | tuple[Choice, ...]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file with every default filled in.
+
+    Attributes:
+        path: the file.
+        base: the run file's tables, as TOML has them.
+        base_path: the run file.
+        trials: how many are wanted.
+        board: the board whose memory and core count; None: only objectives that need none.
+        objectives: names in `OBJECTIVES`, the most important one first.
+        sampler, pruner, seed: of the search.
+        space: dimension by name, `section.key` of the run file.
+    """
+
+    path: Path
+    base: Mapping[str, Any]
+    base_path: Path
+    trials: int
+    board: str | None
+    objectives: tuple[str, ...]
+    sampler: str
+    pruner: str
+    seed: int
+    space: Mapping[str, Dimension]
+
+    @property
+    def identity(self) -> str:
+        """What a trial's result depends on, and what the search is, as hexadecimal digits.
+
+        The number of trials is not part of it: a sweep can be made longer.
+        """
+        text = json.dumps(
+            [self.base, self.board, self.objectives, self.sampler, self.pruner, self.seed,
+             {name: str(dimension) for name, dimension in self.space.items()}],
+            sort_keys=True, default=str,
+        )  # fmt: skip
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def run(self, values: Values) -> RunFile:
+        """Return the run file of a trial.
+
+        Raises:
+            RunFileError: the values contradict each other or the run file.
+        """
+        return trial_run(self.base, self.base_path, values)
+
+
+def trial_run(base: Mapping[str, Any], base_path: Path, values: Values) -> RunFile:
+    """Return a run file with values in place of its own.
+
+    Args:
+        base: its tables, as TOML has them.
+        base_path: where it stands: sources are relative to it.
+        values: by `section.key`, or `model.hidden`.
+
+    Raises:
+        RunFileError: the values contradict each other or the run file.
+    """
+    tables = {
+        name: dict(table) if isinstance(table, dict) else table for name, table in base.items()
+    }
+    for name, value in values.items():
+        section, _, key = name.rpartition(".")
+        if name == HIDDEN:
+            layers = tables["model"]["layers"]
+            hidden = [int(width) for width in str(value).split("-")]
+            tables["model"]["layers"] = [layers[0], *hidden, layers[-1]]
+        elif section:
+            tables.setdefault(section, {})[key] = value
+        else:
+            tables[key] = value
+    _judge_by_validation(tables)
+    return run_from_tables(tables, base_path, {})
+
+
+def _judge_by_validation(tables: dict[str, Any]) -> None:
+    """Hold back samples to judge by, and end with the epoch that was best on them."""
+    tables.setdefault("data", {}).setdefault("validation_fraction", VALIDATION)
+    training = tables.setdefault("training", {})
+    if "plateau" != training.get("schedule") and "target_loss" not in training:
+        training.setdefault("patience", training.get("epochs", DEFAULT_EPOCHS))
+
+
+def load_sweep(path: Path) -> Sweep:
+    """Read a sweep file.
+
+    Raises:
+        RunFileError: it, or the run file it names, is missing, not TOML, or a key is wrong.
+    """
+    try:
+        tables = tomllib.loads(path.read_text("utf-8-sig"))
+    except FileNotFoundError as error:
+        raise RunFileError(
+            f"no sweep file {path}; docs/SWEEP.md shows one to start from"
+        ) from error
+    except (ValueError, OSError) as error:
+        raise RunFileError(f"{path} is not a sweep file in TOML: {error}") from error
+    return _Reader(path, tables).sweep()
+
+
+class _Reader:
+    """Checks the keys of a sweep file."""
+
+    def __init__(self, path: Path, tables: dict[str, Any]) -> None:
+        self._path = path
+        self._tables = tables
+
+    def sweep(self) -> Sweep:
+        for key in self._tables:
+            if key not in _KEYS:
+                raise self._error(key, f"unknown; known are {', '.join(_KEYS)}")
+        name = self._tables.get("run")
+        if not isinstance(name, str):
+            raise self._error("run", 'missing; type e.g. run = "digits.toml"')
+        base_path = (self._path.parent / name).resolve()
+        load_run(base_path)
+        sweep = Sweep(
+            self._path,
+            tomllib.loads(base_path.read_text("utf-8-sig")),
+            base_path,
+            self._count("trials", 100, 1),
+            self._board(),
+            self._objectives(),
+            self._choice("sampler", SAMPLERS),
+            self._choice("pruner", PRUNERS, default="none"),
+            self._count("seed", 1, 0),
+            self._space(),
+        )
+        if sweep.board is None and set(sweep.objectives) & {"instructions", "time"}:
+            raise self._error("board", 'missing, but instructions and time need one; type e.g. '
+                              'board = "disco_f100rb"')  # fmt: skip
+        if sweep.pruner != "none" and sweep.objectives not in (("accuracy",), ("loss",)):
+            raise self._error("pruner", "needs accuracy or loss as the only objective")
+        return sweep
+
+    def _error(self, key: str, message: str) -> RunFileError:
+        return RunFileError(f"{self._path}: {key}: {message}")
+
+    def _count(self, key: str, default: int, low: int) -> int:
+        value = self._tables.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            raise self._error(key, f"{value!r} is not a whole number from {low} on")
+        return value
+
+    def _choice(self, key: str, options: tuple[str, ...], default: str = "") -> str:
+        value = self._tables.get(key, default or options[0])
+        if value not in options:
+            raise self._error(key, f"{value!r} is unknown; known are {', '.join(options)}")
+        return str(value)
+
+    def _board(self) -> str | None:
+        value = self._tables.get("board")
+        if value is not None and value not in BOARDS:
+            raise self._error("board", f"{value!r} is unknown; `fixgrad boards` lists them")
+        return value
+
+    def _objectives(self) -> tuple[str, ...]:
+        value = self._tables.get("objectives", ["accuracy"])
+        if not isinstance(value, list) or not value or len(set(map(str, value))) != len(value):
+            raise self._error("objectives", 'not a list; type e.g. ["accuracy", "ram"]')
+        for name in value:
+            if name not in OBJECTIVES:
+                raise self._error(
+                    "objectives", f"{name!r} is unknown; known are {', '.join(OBJECTIVES)}"
+                )
+        return tuple(value)
+
+    def _space(self) -> dict[str, Dimension]:
+        table = self._tables.get("space")
+        if not isinstance(table, dict) or not table:
+            raise self._error(
+                "[space]", 'missing; type e.g. "training.learning_rate" = {low = 0.01, high = 1}'
+            )
+        known = [f"{key.section}.{key.name}".lstrip(".") for key in KEYS] + [HIDDEN]
+        for name in table:
+            if name not in known:
+                raise self._error(
+                    "[space]", f'"{name}" is no key of a run file; write it as "section.key", such '
+                    f'as "training.learning_rate", or "{HIDDEN}"'
+                )  # fmt: skip
+        return {name: self._dimension(name, value) for name, value in table.items()}
+
+    def _dimension(self, name: str, value: object) -> Dimension:
+        if isinstance(value, list) and value:
+            if all(isinstance(item, str | int | float | bool) for item in value):
+                return tuple(value)
+        elif isinstance(value, dict) and set(value) <= {"low", "high", "step", "log"}:
+            low, high = value.get("low"), value.get("high")
+            numbers = [low, high, value.get("step", 1)]
+            if all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers):
+                whole = all(isinstance(n, int) for n in (low, high))
+                log = value.get("log", False) is True
+                if low < high and not (log and (low <= 0 or "step" in value)):  # type: ignore[operator]
+                    return Range(low, high, value.get("step"), log, whole)  # type: ignore[arg-type]
+        raise self._error(
+            "[space]", f'"{name}" is neither a list of values nor a range such as '
+            "{low = 0.01, high = 1.0, log = true} (step only without log)"
+        )  # fmt: skip

@@ -1,0 +1,165 @@
+"""One trial, on a worker: train the run that a set of values makes, in a process of sim://."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from fixgrad.board import Board
+from fixgrad.boards import BOARDS
+from fixgrad.device import Evaluation
+from fixgrad.errors import FixgradError
+from fixgrad.planner import plan
+from fixgrad.protocol import Loss
+from fixgrad.run import PreparedRun, prepare
+from fixgrad.rundir import write_atomic
+from fixgrad.stopping import loss_unit
+from fixgrad.sweep.sweepfile import Sweep, Values
+from fixgrad.training import EpochDone
+
+COMPLETE, PRUNED, TOO_LARGE, REFUSED = "complete", "pruned", "too large", "refused"
+
+Report = Callable[[int, float], bool]
+"""Takes an epoch and its figure; says whether the trial should stop."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a trial.
+
+    Attributes:
+        number: of the trial.
+        values: what it was given.
+        status: complete; pruned; too large for the board; or refused, by the run file's rules.
+        figures: by objective; those that are known.
+        detail: layers, digest, steps; the reason of a refusal.
+        seconds: the whole trial, and the training of it.
+    """
+
+    number: int
+    values: dict[str, Any]
+    status: str
+    figures: dict[str, float]
+    detail: dict[str, Any]
+    seconds: dict[str, float]
+
+    def write(self, folder: Path) -> None:
+        """Keep it, in one piece."""
+        write_atomic(place(folder, self.number), json.dumps(dataclasses.asdict(self)).encode())
+
+    @staticmethod
+    def read(path: Path) -> Outcome:
+        """Return what `write` kept.
+
+        Raises:
+            FileNotFoundError: there is none.
+            FixgradError: it is damaged.
+        """
+        try:
+            return Outcome(**json.loads(path.read_text("utf-8")))
+        except (ValueError, TypeError) as error:
+            raise FixgradError(
+                f"{path} is damaged; delete it and start the sweep again: the trial is repeated"
+            ) from error
+
+
+def place(folder: Path, number: int) -> Path:
+    """Return the file of a trial's outcome."""
+    return folder / "trials" / f"{number:06d}.json"
+
+
+def run_once(
+    sweep: Sweep, number: int, values: Values, folder: Path, report: Report
+) -> Outcome:
+    """Run a trial unless its outcome is there already; two workers never run it side by side.
+
+    Args:
+        sweep: the sweep.
+        number: of the trial.
+        values: what it is given.
+        folder: of the sweep, on a disk that all workers share.
+        report: called after every epoch.
+
+    Raises:
+        FixgradError: a defect of the machine, such as a missing compiler; the trial is not kept.
+    """
+    file = place(folder, number)
+    with FileLock(file.with_suffix(".lock")):
+        if file.exists():
+            return Outcome.read(file)
+        outcome = _run(sweep, number, values, report)
+        outcome.write(folder)
+    os.unlink(file.with_suffix(".lock"))
+    return outcome
+
+
+def _run(sweep: Sweep, number: int, values: Values, report: Report) -> Outcome:
+    began = time.perf_counter()
+    try:
+        prepared = prepare(sweep.run(values))
+    except FixgradError as error:
+        return Outcome(number, dict(values), REFUSED, {}, {"reason": str(error)}, {})
+    figures = cost(sweep, prepared)
+    detail: dict[str, Any] = {"layers": list(prepared.config.layers)}
+    if sweep.board is not None and figures["ram"] > BOARDS[sweep.board].arena_bytes:
+        return Outcome(number, dict(values), TOO_LARGE, figures, detail, {})
+    status, learnt, training = _train(prepared, sweep.objectives[0], report)
+    detail |= learnt.pop("detail")
+    seconds = {"trial": time.perf_counter() - began, "training": training}
+    return Outcome(number, dict(values), status, figures | learnt, detail, seconds)
+
+
+def _train(
+    prepared: PreparedRun, objective: str, report: Report
+) -> tuple[str, dict[str, Any], float]:
+    status = COMPLETE
+    with Board("sim://") as board:
+        began = time.perf_counter()
+        for event in board.events(prepared):
+            if isinstance(event, EpochDone) and report(
+                event.epoch, _progress(prepared, event, objective)
+            ):
+                status = PRUNED
+                break
+        training = time.perf_counter() - began
+        assert board.network is not None
+        detail = {"digest": f"{board.network.digest:08x}", "steps": board.network.state.step}
+        if status == PRUNED:
+            return status, {"detail": detail}, training
+        return status, {"detail": detail, **_judge(board, prepared)}, training
+
+
+def _judge(board: Board, prepared: PreparedRun) -> dict[str, float]:
+    """Measure the validation part with the weights the run ended with."""
+    part = prepared.parts.validation
+    assert part is not None
+    return _figures(prepared, board.device.evaluate(part.wire(prepared.config)))
+
+
+def _figures(prepared: PreparedRun, measured: Evaluation) -> dict[str, float]:
+    kind = prepared.config.loss
+    figures = {"loss": measured.loss * loss_unit(kind) / measured.count}
+    if kind != Loss.SQUARED_ERROR:
+        figures["accuracy"] = measured.correct / (measured.count * prepared.config.predictions)
+    return figures
+
+
+def _progress(prepared: PreparedRun, event: EpochDone, objective: str) -> float:
+    """Return an epoch's loss or accuracy: of the part that decides, else of the training part."""
+    tally = event.tally
+    measured = event.evaluation or Evaluation(tally.samples, tally.correct, tally.loss_sum)
+    figures = _figures(prepared, measured)
+    return figures.get(objective, figures["loss"])
+
+
+def cost(sweep: Sweep, prepared: PreparedRun) -> dict[str, float]:
+    """Return what a run costs on the sweep's board: bytes of RAM."""
+    return {"ram": plan(prepared.config).arena_bytes}

@@ -1,0 +1,249 @@
+"""Sweeps: what is asked is trained, nothing finished is lost or repeated, the best net fits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from fixgrad.board import Board
+from fixgrad.boards import BOARDS
+from fixgrad.cli import cli
+from fixgrad.errors import RunFileError
+from fixgrad.run import prepare
+from fixgrad.runfile import load_run
+from fixgrad.sweep.driver import cluster, run_sweep
+from fixgrad.sweep.records import Records
+from fixgrad.sweep.sweepfile import Range, load_sweep
+from fixgrad.sweep.trial import Outcome
+
+RUN = """
+[data]
+source = "iris"
+[model]
+layers = [4, 8, 3]
+[training]
+epochs = {epochs}
+batch_size = 8
+"""
+SWEEP = """
+run = "iris.toml"
+trials = {trials}
+board = "disco_f100rb"
+objectives = ["accuracy", "ram"]
+sampler = "random"
+[space]
+"model.hidden" = ["4", "12", "500", "8-8"]
+"training.learning_rate" = {{low = 0.02, high = 0.5, log = true}}
+"training.batch_size" = {{low = 4, high = 16, step = 4}}
+"""
+
+
+def write(folder: Path, *, trials: int = 8, epochs: int = 2, text: str = SWEEP) -> Path:
+    (folder / "iris.toml").write_text(RUN.format(epochs=epochs), encoding="utf-8")
+    file = folder / "search.toml"
+    file.write_text(text.format(trials=trials), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished sweep; its file lies beside it."""
+    folder = tmp_path_factory.mktemp("sweep")
+    sweep = load_sweep(write(folder))
+    with cluster(None, 2) as client:
+        run_sweep(sweep, folder / "out", client)
+    return folder / "out"
+
+
+def test_trials_are_what_was_asked(swept: Path) -> None:
+    outcomes = Records.open(swept).outcomes()
+    assert [outcome.number for outcome in outcomes] == list(range(8))
+    for outcome in outcomes:
+        if outcome.values["model.hidden"] == "500":
+            assert outcome.status == "too large" and "accuracy" not in outcome.figures
+        else:
+            assert outcome.status == "complete"
+            hidden = [int(width) for width in outcome.values["model.hidden"].split("-")]
+            assert outcome.detail["layers"] == [4, *hidden, 3]
+            assert 0.02 <= outcome.values["training.learning_rate"] <= 0.5
+            assert outcome.values["training.batch_size"] in (4, 8, 12, 16)
+    assert {outcome.status for outcome in outcomes} == {"complete", "too large"}
+
+
+def test_a_trial_is_the_run_that_its_run_file_makes(swept: Path, tmp_path: Path) -> None:
+    """Trained again from the written file, the best trial ends in the digest it was kept with."""
+    outcome = Records.open(swept).best(BOARDS["disco_f100rb"])
+    target = tmp_path / "best.toml"
+    arguments = ["sweep", "best", str(swept), "--board", "disco_f100rb", "--out", str(target)]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, done.output
+    prepared = prepare(load_run(target))
+    with Board("sim://") as board:
+        assert f"{board.train(prepared).digest:08x}" == outcome.detail["digest"]
+
+
+def test_front_is_what_nothing_beats(swept: Path) -> None:
+    records = Records.open(swept)
+    front = records.front()
+    complete = [o for o in records.outcomes() if o.status == "complete"]
+    for outcome in complete:
+        better = [
+            o for o in complete
+            if o.figures["accuracy"] >= outcome.figures["accuracy"]
+            and o.figures["ram"] <= outcome.figures["ram"]
+            and (o.figures["accuracy"], o.figures["ram"])
+            != (outcome.figures["accuracy"], outcome.figures["ram"])
+        ]  # fmt: skip
+        assert (outcome in front) == (not better)
+
+
+def test_command_continues_and_writes_table_and_page(swept: Path) -> None:
+    """The finished trials stay; one more is run because the file asks for one more."""
+    file = write(swept.parent, trials=9)
+    before = {path.name: path.stat().st_mtime_ns for path in (swept / "trials").glob("*.json")}
+    arguments = ["sweep", str(file), "--out", str(swept), "--workers", "1", "--json"]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["trials"] == 9 and told["new"] == 1
+    after = {path.name: path.stat().st_mtime_ns for path in (swept / "trials").glob("*.json")}
+    assert before.items() < after.items()
+    table = pd.read_parquet(swept / "trials.parquet")
+    assert list(table["number"]) == list(range(9))
+    assert len(pd.read_csv(swept / "trials.csv")) == 9
+    page = (swept / "front.html").read_text(encoding="utf-8")
+    assert "<svg" in page and "http-equiv" not in page and 'src="' not in page
+    for number in (row["number"] for row in told["front"]):
+        assert f"<td>{number}</td>" in page
+
+
+def test_killed_driver_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    file = write(tmp_path, trials=10, epochs=40)
+    out = tmp_path / "out"
+    command = [
+        sys.executable, "-m", "fixgrad", "sweep", str(file), "--out", str(out), "--workers", "2"
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent / "host")}
+    kept: dict[str, tuple[int, str]] = {}
+    for least in (2, 5):
+        driver = subprocess.Popen(
+            command, env=environment, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while len(list((out / "trials").glob("*.json"))) < least and driver.poll() is None:
+            time.sleep(0.02)
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+        kept |= _files(out)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    last = _files(out)
+    assert kept.items() <= last.items()
+    numbers = sorted(json.loads(text)["number"] for _, text in last.values())
+    assert len(numbers) == len(set(numbers)) == 10
+
+
+def _files(out: Path) -> dict[str, tuple[int, str]]:
+    """Name to time of writing and text of every finished trial."""
+    return {
+        path.name: (path.stat().st_mtime_ns, path.read_text(encoding="utf-8"))
+        for path in (out / "trials").glob("*.json")
+    }
+
+
+def test_scheduler_and_workers_of_their_own(tmp_path: Path) -> None:
+    """The same sweep on a Dask scheduler that was started apart gives the same trials."""
+    dask = [sys.executable, "-m", "dask"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent / "host")}
+    address_file = tmp_path / "scheduler.json"
+    tail = ["--scheduler-file", str(address_file), "--no-dashboard"]
+    processes = [
+        subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, cwd=tmp_path)
+        for command in (
+            [*dask, "scheduler", "--port", "0", "--interface", "lo", *tail],
+            [*dask, "worker", "--nworkers", "1", "--nthreads", "1", *tail],
+        )
+    ]
+    try:
+        while not address_file.exists():
+            assert processes[0].poll() is None
+            time.sleep(0.05)
+        address = json.loads(address_file.read_text(encoding="utf-8"))["address"]
+        out = tmp_path / "out"
+        arguments = ["sweep", str(write(tmp_path, trials=3)), "--out", str(out)]
+        done = CliRunner().invoke(cli, [*arguments, "--scheduler", address, "--json"])
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["trials"] == 3
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+            process.wait()
+
+
+def test_pruner_stops_bad_runs(tmp_path: Path) -> None:
+    text = (
+        SWEEP.replace('["accuracy", "ram"]', '["loss"]\npruner = "median"')
+        .replace('"500", ', "")
+        .replace("low = 0.02, high = 0.5, log = true", "low = 0.0001, high = 0.5, log = true")
+    )
+    sweep = load_sweep(write(tmp_path, trials=14, epochs=60, text=text))
+    with cluster(None, 1) as client:
+        outcomes = run_sweep(sweep, tmp_path / "out", client)
+    pruned = [outcome for outcome in outcomes if outcome.status == "pruned"]
+    assert pruned
+    steps = max(outcome.detail["steps"] for outcome in outcomes if outcome.status == "complete")
+    assert all(outcome.detail["steps"] < steps for outcome in pruned)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("trials =", "trails =", "trails: unknown; known are run, trials, board"),
+        ('run = "iris.toml"', 'run = "none.toml"', "no run file"),
+        ("trials = {trials}", "trials = 0", "trials: 0 is not a whole number from 1 on"),
+        ('"disco_f100rb"', '"disco"', "board: 'disco' is unknown; `fixgrad boards` lists them"),
+        ('"ram"]', '"speed"]', "objectives: 'speed' is unknown; known are accuracy, loss, ram"),
+        ('"model.hidden"', '"model.width"', '"model.width" is no key of a run file'),
+        ("high = 0.5", "high = 0.01", '"training.learning_rate" is neither a list'),
+        ('"random"', '"random"\npruner = "median"', "pruner: needs accuracy or loss"),
+        ('board = "disco_f100rb"', "", "board: missing, but instructions and time need one"),
+    ],
+)
+def test_sweep_files_are_checked(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = SWEEP.replace(old, new)
+    if "instructions" in message and not new:
+        text = text.replace('"ram"]', '"time"]')
+    with pytest.raises(RunFileError) as error:
+        load_sweep(write(tmp_path, text=text.replace("= {low", "= {{low").replace("{{{{", "{{")))
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_folder_of_another_sweep_is_refused(swept: Path, tmp_path: Path) -> None:
+    other = write(tmp_path, text=SWEEP.replace('"8-8"', '"9"'))
+    done = CliRunner().invoke(cli, ["sweep", str(other), "--out", str(swept)])
+    assert done.exit_code == RunFileError.exit_code
+    assert "holds a sweep of other settings" in done.stderr
+
+
+def test_no_net_fits(tmp_path: Path) -> None:
+    sweep = load_sweep(write(tmp_path))
+    records = Records.begin(tmp_path / "out", sweep)
+    values = {"model.hidden": "4"}
+    Outcome(0, values, "complete", {"accuracy": 1.0, "ram": 7000}, {}, {}).write(records.folder)
+    done = CliRunner().invoke(
+        cli, ["sweep", "best", str(records.folder), "--board", "disco_f100rb"]
+    )
+    assert done.exit_code == 6
+    assert "which has 6,736 B for models: the smallest of 1 needs 7,000 B" in done.stderr
+
+
+def test_ranges_are_read_as_written(tmp_path: Path) -> None:
+    space = load_sweep(write(tmp_path)).space
+    assert space["training.learning_rate"] == Range(0.02, 0.5, None, True, False)
+    assert space["training.batch_size"] == Range(4, 16, 4, False, True)
