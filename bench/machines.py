@@ -28,6 +28,11 @@ PRODUCT_FLAGS = (
     "-std=c11", "-Os", "-flto", "-fno-ipa-cp", "-ffunction-sections", "-fdata-sections", "-mthumb",
 )  # fmt: skip
 """As PlatformIO builds the boards' images."""
+SCALAR_FLAGS = (
+    "-fno-move-loop-invariants", "-fno-tree-loop-optimize", "-fno-caller-saves",
+    "-fno-partial-inlining",
+)  # fmt: skip
+"""The same for cores without vectors."""
 VECTOR_FLAGS = {"cortex-m55": ("-mfloat-abi=softfp",)}
 """The compiler passes vectors in registers only where it may use the floating-point ones."""
 LINK_PARTS = (
@@ -156,7 +161,8 @@ def source_of(linked: str) -> str:
 
 def _compiler(machine: Machine, flags: Sequence[str]) -> list[str]:
     abi = () if any(f.startswith("-mfloat-abi") for f in flags) else VECTOR_FLAGS.get(machine.cpu)
-    return [COMPILER, *PRODUCT_FLAGS, f"-mcpu={machine.cpu}", *(abi or ()), *flags]
+    scalar = () if machine.cpu in VECTOR_FLAGS else SCALAR_FLAGS
+    return [COMPILER, *PRODUCT_FLAGS, *scalar, f"-mcpu={machine.cpu}", *(abi or ()), *flags]
 
 
 def _compiled(machine: Machine, source: Path, flags: Sequence[str]) -> Path:

@@ -142,8 +142,9 @@ def test_zip_for_the_arduino_ide_compiles_by_itself(tmp_path: Path) -> None:
     sketch = library / "examples" / "train" / "train.ino"
     sources = [*library.glob("src/**/*.c"), *library.glob("src/**/*.cpp"), sketch]
     assert {source.name for source in sources} >= {"trainer.c", "fixgrad.cpp", "train.ino"}
-    for source in sources:  # the IDE puts the core and src, no folder in it, on the path
-        language = () if source.suffix == ".c" else ("-x", "c++")
+    # The IDE puts the core and src, no folder in it, on the path; cores differ in the language.
+    for source in sources:
+        language = ("-std=gnu2x",) if source.suffix == ".c" else ("-std=gnu++11", "-x", "c++")
         folders = (f"-I{STAND_IN}", f"-I{library / 'src'}")
         run(
             "arm-none-eabi-gcc", *language, "-fsyntax-only", "-mcpu=cortex-m0plus", *folders, source

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -61,8 +62,9 @@ def test_plan_in_json_adds_up(digits: Path) -> None:
     assert report["ram"]["weights"] == 2 * (64 * 32 + 32 * 10)
     assert [board["board"] for board in report["boards"]] == list(BOARDS)
     for board in report["boards"]:
-        parts = board["stack_bytes"] + board["program_bytes"] + board["model_bytes"]
-        assert parts == board["ram_bytes"]
+        parts = ("stack_bytes", "link_bytes", "program_bytes", "model_bytes")
+        assert sum(board[part] for part in parts) == board["ram_bytes"]
+        assert board["left_bytes"] == board["model_bytes"] - report["ram_bytes"]
         assert board["fits"] == (board["left_bytes"] >= 0)
         # A sample is 64 codes of 5 bits and its class; 17 levels take a table of 32, then the head
         # of the data set and a TRAIN_TO of one stretch.
@@ -82,6 +84,70 @@ def test_plan_tells_the_flash_of_images_that_were_built(
     monkeypatch.setattr("fixgrad.builds.project_dir", lambda: tmp_path)
     assert json.loads(fixgrad(*arguments).stdout)["boards"][0]["image_bytes"] is None
     assert "not built" in fixgrad(*arguments[:-1]).stdout
+
+
+def test_plan_tells_instructions_and_the_least_time(digits: Path) -> None:
+    report = json.loads(fixgrad("plan", str(digits), "--json").stdout)
+    assert report["steps_per_epoch"] == 180  # 1,437 samples in batches of 8
+    for board in report["boards"]:
+        work = board["instructions"]
+        parts = {(p["phase"], p["layer"]): p["instructions"] for p in work["parts"]}
+        assert parts.pop(("digest", 0)) == work["digest"]
+        assert sum(parts.values()) == pytest.approx(work["step"], abs=len(parts))
+        # An M7 begins two instructions a cycle, an M3 one.
+        width = 2 if board["core"] in ("cortex-m7", "cortex-m55") else 1
+        least = work["step"] / width / BOARDS[board["board"]].clock_hz
+        assert work["step_seconds_at_least"] == pytest.approx(least)
+        epoch = board["streamed"]["core_seconds_at_least"] * width * board["clock_hz"]
+        frames = board["streamed"]["epoch"]["frames"]
+        assert epoch == pytest.approx(180 * work["step"] + min(180, frames) * work["digest"])
+
+
+def test_plan_tells_the_line_at_a_baud_rate_and_what_binds(digits: Path, wide: Path) -> None:
+    def board(baud: str, path: Path = digits) -> dict[str, Any]:
+        result = fixgrad("plan", str(path), "--board", "bbcmicrobit", "--json", "--baud", baud)
+        found: dict[str, Any] = json.loads(result.stdout)["boards"][0]
+        return found
+
+    slow, fast = board("9600"), board("1000000")
+    streamed = slow["streamed"]
+    sent = streamed["epoch"]["to_board_bytes"] + streamed["reading"]["to_host_bytes"]
+    assert streamed["epoch_seconds"] == pytest.approx(10 * sent / 9600)
+    assert fast["streamed"]["epoch_seconds"] == pytest.approx(10 * sent / 1000000)
+    # An epoch's 61 KB take 60 s or 0.6 s; its 32 million instructions 2 s at 16 MHz.
+    assert (slow["limited_by"], fast["limited_by"]) == ("serial line", "core")
+    assert board("9600", wide)["limited_by"] == "RAM"
+
+
+def test_plan_tells_where_the_samples_fit(digits: Path) -> None:
+    report = json.loads(fixgrad("plan", str(digits), "--json").stdout)
+    boards = {board["board"]: board for board in report["boards"]}
+    # 64 features of 5 bits and a class take 41 bytes, head and table 10 and 32.
+    assert (boards["bbcmicrobit"]["cached"], boards["bbcmicrobit"]["cached_bytes"]) == (None, 0)
+    kept = boards["olimex_p405"]
+    assert kept["cached_bytes"] == 42 + 1437 * 41
+    assert kept["cached"]["epoch"]["to_board_bytes"] < 100
+    assert kept["cached"]["load"]["to_board_bytes"] > kept["cached_bytes"]
+
+
+def test_plan_in_text_has_every_board_four_times(digits: Path) -> None:
+    lines = fixgrad("plan", str(digits), "--baud", "1000000").stdout.splitlines()
+    for board in BOARDS:
+        assert sum(line.startswith(f"{board} ") for line in lines) == 4
+    assert any(line.startswith("1,437 samples an epoch at 1,000,000 baud") for line in lines)
+
+
+def test_run_that_does_not_fit_an_emulated_board_is_refused_before_its_image_is_built(
+    wide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*_: object, **__: object) -> Path:
+        pytest.fail("an image was asked for")
+
+    monkeypatch.setattr("fixgrad.urlhandlers.protocol_qemu.build_image", build)
+    result = fixgrad("train", str(wide), "--port", "qemu://disco_f100rb")
+    assert result.exit_code == 6
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("fixgrad: the model needs ")
 
 
 def test_digits_with_batch_8_fit_the_8_kilobyte_board(digits: Path) -> None:

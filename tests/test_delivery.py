@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from fixgrad import protocol
 from fixgrad.boards import BOARDS
 from fixgrad.cli import cli
-from fixgrad.delivery import cacheable, deliver, feature_levels, plain
+from fixgrad.delivery import cacheable, deliver, feature_levels, find_ways, plain
 from fixgrad.device import NO_DATASET, Device
 from fixgrad.errors import DoesNotFitError, LinkError
 from fixgrad.model import ModelConfig
@@ -132,7 +132,7 @@ def keeps(samples: Samples, arena: int, url: str) -> bool:
 def test_a_board_keeps_as_many_samples_as_the_planner_says_and_no_more(more: int) -> None:
     many = samples_of(SMALL, 100, 4)
     arena = plan(SMALL).arena_bytes + HEAD + 4 + 60 * (2 + 1) + more
-    count = cacheable(many, SMALL, arena)
+    count = cacheable(find_ways(many, SMALL), SMALL, arena)
     # 9 bytes are what TRAIN_TO needs, 3 a sample's.
     assert count == 60 - 3 + more // 3
     url = f"sim://?opt=O1&sanitize=1&arena={arena}"
@@ -144,7 +144,7 @@ def test_a_board_keeps_as_many_samples_as_the_planner_says_and_no_more(more: int
 def test_the_8_kilobyte_board_keeps_as_many_samples_as_the_planner_says_and_no_more() -> None:
     arena = BOARDS["disco_f100rb"].arena_bytes
     many = samples_of(SMALL, 4000, 4)
-    count = cacheable(many, SMALL, arena)
+    count = cacheable(find_ways(many, SMALL), SMALL, arena)
     assert count == (arena - plan(SMALL).arena_bytes - HEAD - 4 - 9) // 3
     url = "qemu://disco_f100rb"
     assert keeps(Samples(many.features[:count], many.targets[:count]), arena, url)
@@ -153,7 +153,8 @@ def test_the_8_kilobyte_board_keeps_as_many_samples_as_the_planner_says_and_no_m
 
 
 def test_a_board_too_small_for_the_model_keeps_no_samples() -> None:
-    assert cacheable(samples_of(SMALL, 100, 4), SMALL, plan(SMALL).arena_bytes - 1) == 0
+    ways = find_ways(samples_of(SMALL, 100, 4), SMALL)
+    assert cacheable(ways, SMALL, plan(SMALL).arena_bytes - 1) == 0
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ static int32_t slope_q15(const activation_t *activation, int32_t a)
     const int32_t bits = activation->bits;
     const int32_t q = activation->kind == ACTIVATION_SIGMOID ? a * ((1 << bits) - a)
                                                               : (1 << (2 * bits)) - a * a;
-    return 2 * bits >= 15 ? fixed_round(q, 2 * bits - 15) : q << (15 - 2 * bits);
+    return fixed_scale(q, 2 * bits - 15, 1 << 15);
 }
 
 /* Range: the mantissas of NORM(e, 15) are below 2^15, times a slope of at most 2^15: 2^30. */

@@ -12,7 +12,7 @@ static void restart(cobs_decoder_t *d)
     d->damaged = false;
 }
 
-void cobs_decoder_init(cobs_decoder_t *d, uint8_t *bytes, size_t capacity)
+void cobs_decoder_init(cobs_decoder_t *d, uint8_t *bytes, uint16_t capacity)
 {
     d->bytes = bytes;
     d->capacity = capacity;

@@ -12,8 +12,8 @@
 
 typedef struct {
     uint8_t *bytes;  /* the frame decoded so far */
-    size_t capacity; /* a longer frame is damaged */
-    size_t count;
+    uint16_t capacity; /* a longer frame is damaged */
+    uint16_t count;
     uint8_t code;    /* last code byte */
     uint8_t left;    /* bytes that it still covers */
     bool damaged;
@@ -25,15 +25,15 @@ typedef enum {
     COBS_DAMAGED, /* a delimiter came inside a run, or the frame is too long */
 } cobs_result_t;
 
-void cobs_decoder_init(cobs_decoder_t *d, uint8_t *bytes, size_t capacity);
+void cobs_decoder_init(cobs_decoder_t *d, uint8_t *bytes, uint16_t capacity);
 
 /* Takes one received byte. A complete frame stays in d->bytes until the next call. */
 cobs_result_t cobs_decode(cobs_decoder_t *d, uint8_t byte, size_t *count);
 
 /* Sends what it encodes with port_write(), one run at a time. */
 typedef struct {
+    uint8_t count;                  /* of the run's bytes */
     uint8_t run[1u + COBS_RUN_MAX]; /* code byte, then bytes without a zero */
-    uint8_t count;                  /* of those bytes */
 } cobs_encoder_t;
 
 void cobs_encode_begin(cobs_encoder_t *e);

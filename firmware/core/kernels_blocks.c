@@ -297,8 +297,8 @@ static int32_t update_momentum(const kernels_layer_t *layer, const kernels_updat
         for (uint32_t i = 0; i < columns; i++) {
             const uint32_t at = kernels_index(layer, j, first + i);
             layer->weights[at] =
-                kernels_step_momentum(layer->weights[at], update->velocity + at,
-                                      g[2u * i + j % 2u], random_draw(&r), update, &changed);
+                kernels_step(layer->weights[at], update->velocity + at, g[2u * i + j % 2u],
+                             random_draw(&r), update, &changed);
         }
     }
     return changed;

@@ -197,13 +197,13 @@ HOST_TARGET static int32_t HOST_NAME(step)(int16_t *restrict w, int16_t *restric
     int32_t changed = 0;
     if (velocity != NULL) {
         for (uint32_t i = 0; i < columns; i++) {
-            w[i] = kernels_step_momentum(w[i], velocity + i, gradient[i], random_draw(&r), &update,
-                                         &changed);
+            w[i] = kernels_step(w[i], velocity + i, gradient[i], random_draw(&r), &update,
+                                &changed);
         }
     } else {
         for (uint32_t i = 0; i < columns; i++) {
             const uint32_t draw = r * host_jumps.multiplier[i] + host_jumps.increment[i];
-            w[i] = kernels_step(w[i], gradient[i], draw, &update, &changed);
+            w[i] = kernels_step(w[i], NULL, gradient[i], draw, &update, &changed);
         }
     }
     return changed;

@@ -535,9 +535,8 @@ static __attribute__((noinline)) int32_t step(const kernels_update_t *update, in
 {
     int32_t changed = 0;
     w += at;
-    *w = update->velocity == NULL
-             ? kernels_step(*w, gradient, r, update, &changed)
-             : kernels_step_momentum(*w, update->velocity + at, gradient, r, update, &changed);
+    int16_t *velocity = update->velocity == NULL ? NULL : update->velocity + at;
+    *w = kernels_step(*w, velocity, gradient, r, update, &changed);
     return changed;
 }
 

@@ -126,8 +126,9 @@ __asm__(
 "    ldm     r0!, {r2, r3}\n"
 "    adds    r1, r1, r2\n"
 "    cmp     r1, r3\n"
-"    beq     5f\n"
-"    b       1b\n"
+"    bne     1b\n"
+"    add     sp, #40\n"
+"    mul_restore\n"
 "4:\n"
 "    mov     r0, sp\n"
 "    ldm     r0!, {r2-r4}\n"
@@ -140,9 +141,6 @@ __asm__(
 "    ldr     r7, [r3, r4]\n"
 "    mov     r11, r7\n"
 "    b       2b\n"
-"5:\n"
-"    add     sp, #40\n"
-"    mul_restore\n"
 "    .size mul_dot, .-mul_dot\n"
 
 /* mul_unpack(r0 = terms, r1 = mul_unpack_t): the terms of bytes that are not all zero. Returns the
@@ -717,67 +715,47 @@ static void arrange_rows(const kernels_layer_t *layer, const kernels_update_t *u
     }
 }
 
-/* Unpacks four inputs of two samples, the first `used` as 0. */
-static void unpack_pair(const void *row, const void *other, uint8_t format, uint32_t used,
-                        int32_t *out)
-{
-    for (uint32_t i = 0; i < 4u; i++) {
-        out[i] = i < used ? 0 : load_element(row, i, format);
-        out[4u + i] = i < used ? 0 : load_element(other, i, format);
-    }
-}
-
-/* Unpacks four inputs of the batch; an odd last sample twice. */
+/* Unpacks four inputs of the batch, the first `used` as 0; an odd last sample twice. */
 static void unpack_inputs(const kernels_layer_t *layer, const kernels_update_t *update,
                           uint32_t first, uint32_t used)
 {
-    const uint8_t format = layer->format;
-    const uint32_t row_bytes = format == INPUT_I16 ? 2u * layer->inputs : layer->inputs;
-    const uint8_t *row = (const uint8_t *)update->x + (format == INPUT_I16 ? 2u * first : first);
-    int32_t *out = update->work;
-    if (format == INPUT_U8 && used == 0 && update->count % KERNELS_LANES == 0) {
-        mul_bytes(row, row_bytes, update->count / 2u, out);
+    const uint32_t count = update->count, pairs = 2u * kernels_quads(count);
+    if (layer->format == INPUT_U8 && used == 0 && count % KERNELS_LANES == 0) {
+        mul_bytes((const uint8_t *)update->x + first, layer->inputs, count / 2u, update->work);
         return;
     }
-    int32_t *back = out + 16u * kernels_quads(update->count);
-    for (uint32_t left = update->count; left > 0; out = back -= 8) {
-        const uint8_t *other = left > 1u ? row + row_bytes : row;
-        unpack_pair(row, other, format, used, out);
-        row = other + row_bytes;
-        left -= left > 1u ? 2u : 1u;
-    }
-}
-
-/* G_i = sum_b d'[b][j] * x[b][i], up to four inputs of a row. */
-static void gradients(const kernels_layer_t *layer, const kernels_update_t *update, uint32_t j,
-                      uint32_t first, uint32_t columns, int32_t *sums)
-{
-    for (uint32_t b = 0; b < update->count; b++) {
-        const int32_t d = update->delta[kernels_turned_index(update->quads, b, j)];
-        for (uint32_t i = 0; d != 0 && i < columns; i++) {
-            sums[i] += d * load_element(update->x, b * layer->inputs + first + i, layer->format);
+    for (uint32_t b = 0; b < count + count % 2u; b++) {
+        const uint32_t at = (b < count ? b : count - 1u) * layer->inputs + first;
+        const uint32_t place = b < 2u ? b : 2u * pairs - (b & ~1u) + b % 2u;
+        int32_t *out = (int32_t *)update->work + 4u * place;
+        for (uint32_t i = 0; i < 4u; i++) {
+            out[i] = i < used ? 0 : load_element(update->x, at + i, layer->format);
         }
     }
 }
 
-/* Up to four inputs of all rows, weight by weight. prng: in front of the first row's. */
+/* Weight by weight. The deltas of a row are gathered first. */
 static int32_t update_single(const kernels_layer_t *layer, const kernels_update_t *update,
-                             uint32_t first, uint32_t prng, random_jump_t row)
+                             uint32_t prng)
 {
-    const uint32_t columns = layer->inputs - first < 4u ? layer->inputs - first : 4u;
+    int16_t *delta = update->work;
     int32_t changed = 0;
-    for (uint32_t j = 0; j < layer->outputs; j++, prng = random_leap(prng, row)) {
-        int32_t g[4] = {0};
-        uint32_t r = prng;
-        gradients(layer, update, j, first, columns, g);
-        for (uint32_t i = 0; i < columns; i++) {
-            const uint32_t at = j * layer->inputs + first + i;
-            int16_t *w = layer->weights + at;
-            const uint32_t draw = random_draw(&r);
-            *w = update->velocity == NULL
-                     ? kernels_step(*w, g[i], draw, update, &changed)
-                     : kernels_step_momentum(*w, update->velocity + at, g[i], draw, update,
-                                             &changed);
+    uint32_t at = 0;
+    for (uint32_t j = 0; j < layer->outputs; j++) {
+        for (uint32_t b = 0; b < update->count; b++) {
+            delta[b] = update->delta[kernels_turned_index(update->quads, b, j)];
+        }
+        for (uint32_t i = 0; i < layer->inputs; i++, at++) {
+            int16_t *velocity = update->velocity == NULL ? NULL : update->velocity + at;
+            int32_t gradient = 0;
+            for (uint32_t b = 0; b < update->count; b++) {
+                if (delta[b] != 0) {
+                    gradient += delta[b] * load_element(update->x, b * layer->inputs + i,
+                                                        layer->format);
+                }
+            }
+            layer->weights[at] = kernels_step(layer->weights[at], velocity, gradient,
+                                              random_draw(&prng), update, &changed);
         }
     }
     return changed;
@@ -827,17 +805,12 @@ bool kernels_update(const kernels_layer_t *layer, const kernels_update_t *update
 {
     const uint32_t inputs = layer->inputs;
     const bool may_clamp = update->gradient_max >> update->shift >= 16383u;
-    uint32_t first = *prng;
-    bool saturated = false;
+    const uint32_t first = *prng;
     *prng = random_ahead(first, inputs * layer->outputs);
     if (!may_clamp && update->velocity == NULL && update->quads <= TILES_MAX && inputs >= 4u) {
         return update_blocks(layer, update, first);
     }
-    const random_jump_t row = random_jump(inputs), columns = random_jump(4);
-    for (uint32_t i = 0; i < inputs; i += 4u, first = random_leap(first, columns)) {
-        saturated |= update_single(layer, update, i, first, row) != 0;
-    }
-    return saturated;
+    return update_single(layer, update, first) != 0;
 }
 
 #endif

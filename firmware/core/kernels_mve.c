@@ -364,7 +364,7 @@ __asm__(
 "    strd    r2, r6, [r11, #120+32*\\input]\n"
 "    strd    r10, lr, [r11, #128+32*\\input]\n"
 "    .endm\n"
-/* kernels_step_momentum() for eight columns of a row, gradients as mve_step. r0 = vf - s, r2, r4 as
+/* kernels_step() with momentum for eight columns of a row, gradients as mve_step. r0 = vf - s, r2, r4 as
  * there, r8 = mu, r10 = 1 - vf, r12 velocities, r1 ors QC; q1..q4 hold other things in between. */
 "    .macro mve_momentum even, odd\n"
 "    vldrw.u32 q4, [r11, #40]\n"
@@ -867,7 +867,7 @@ static inline uint32x4_t difference(int32x4_t a, int32x4_t b)
     return veorq_u32(vreinterpretq_u32_s32(a), vreinterpretq_u32_s32(b));
 }
 
-/* kernels_step() for four columns. */
+/* kernels_step() without momentum for four columns. */
 static inline uint32x4_t step_four(const kernels_update_t *update, int16_t *w, int32x4_t gradient,
                                    uint32x4_t draws, mve_pred16_t valid)
 {
@@ -882,7 +882,7 @@ static inline uint32x4_t step_four(const kernels_update_t *update, int16_t *w, i
     return vorrq_u32(difference(u, u_kept), difference(v, v_kept));
 }
 
-/* kernels_step_momentum() for four columns. */
+/* kernels_step() with momentum for four columns. */
 static inline uint32x4_t step_four_momentum(const kernels_update_t *update, int16_t *w,
                                             int16_t *velocity, int32x4_t gradient,
                                             uint32x4_t draws, mve_pred16_t valid)

@@ -162,7 +162,7 @@ static int32_t step_block(int16_t *restrict w, const int32_t *restrict gradient,
     uint32_t r = *prng;
     int32_t changed = 0;
     for (size_t i = 0; i < n; i++) {
-        w[i] = kernels_step(w[i], gradient[i], random_draw(&r), update, &changed);
+        w[i] = kernels_step(w[i], NULL, gradient[i], random_draw(&r), update, &changed);
     }
     *prng = r;
     return changed;
@@ -175,8 +175,7 @@ static int32_t step_block_momentum(int16_t *restrict w, int16_t *restrict veloci
     uint32_t r = *prng;
     int32_t changed = 0;
     for (size_t i = 0; i < n; i++) {
-        w[i] = kernels_step_momentum(w[i], velocity + i, gradient[i], random_draw(&r), update,
-                                     &changed);
+        w[i] = kernels_step(w[i], velocity + i, gradient[i], random_draw(&r), update, &changed);
     }
     *prng = r;
     return changed;

@@ -13,18 +13,18 @@
 
 #define LINK_FRAME_MAX (FRAME_HEADER_BYTES + LINK_PAYLOAD_MAX + FRAME_TRAILER_BYTES)
 
-_Static_assert(LINK_PAYLOAD_MAX >= 256u && LINK_PAYLOAD_MAX <= 65535u - FRAME_HEADER_BYTES,
+_Static_assert(LINK_PAYLOAD_MAX >= 256u && LINK_FRAME_MAX <= UINT16_MAX,
                "docs/PROTOCOL.md promises payloads of 256 bytes; HELLO_ACK tells 16 bits");
 
 typedef struct {
-    uint8_t frame[LINK_FRAME_MAX];
+    cobs_decoder_t decoder;
+    uint32_t boot_id;
+    trainer_t trainer;
+    uint8_t frame[LINK_FRAME_MAX]; /* behind what would else be out of an instruction's reach */
     bool mute; /* damage was reported; nothing more about it until a good frame */
 #ifdef PORT_BAUD
     uint8_t zeros; /* received one after the other */
 #endif
-    cobs_decoder_t decoder;
-    uint32_t boot_id;
-    trainer_t trainer; /* holds 64 bits: last, no gap stands around it */
 } link_t;
 
 void link_init(link_t *l, uint32_t boot_id, void *arena, size_t arena_bytes);

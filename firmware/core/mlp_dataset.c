@@ -13,7 +13,7 @@ uint8_t *mlp_dataset_place(const mlp_t *m)
 
 /* Bytes of head and table. The table says which feature a code stands for; there is none where
  * features travel as they are. */
-static uint32_t head_bytes(const mlp_t *m, const uint8_t *dataset)
+static __attribute__((noinline)) uint32_t head_bytes(const mlp_t *m, const uint8_t *dataset)
 {
     const uint32_t bits = dataset[DATASET_AT_BITS];
     const uint32_t element = mlp_element_bytes(mlp_layer(m, 0)->format);

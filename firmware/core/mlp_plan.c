@@ -37,8 +37,19 @@ static layer_plan_t read_layer(const uint8_t *model, uint32_t l)
     return plan;
 }
 
-/* Returns the offset of the first bad field in the head of the region, or -1. */
-static int check_head(const uint8_t *model, size_t model_bytes)
+/* The bytes of the head that have a range of their own. */
+static const struct {
+    uint8_t at, low, high;
+} head_ranges[] = {
+    {MODEL_AT_LOSS, 0, LOSS_SIGMOID_SQUARED_ERROR},
+    {MODEL_AT_INPUT_FORMAT, 0, INPUT_I16},
+    {MODEL_AT_UPDATE_BITS, LIMIT_BITS_MIN, LIMIT_DELTA_BITS_MAX},
+    {MODEL_AT_VELOCITY_BITS, 1, LIMIT_VELOCITY_BITS_MAX},
+    {MODEL_AT_DECAY_SHIFT, 1, LIMIT_DECAY_SHIFT_MAX},
+};
+
+/* Returns the offset of a bad field in the head of the region, or -1. */
+static __attribute__((noinline)) int check_head(const uint8_t *model, size_t model_bytes)
 {
     if (model_bytes < MODEL_BYTES || model[MODEL_AT_NUMERICS] != NUMERICS_VERSION) {
         return MODEL_AT_NUMERICS;
@@ -47,33 +58,27 @@ static int check_head(const uint8_t *model, size_t model_bytes)
     if (layers == 0 || model_bytes != MODEL_BYTES + layers * LAYER_BYTES) {
         return MODEL_AT_LAYER_COUNT;
     }
-    if (model[MODEL_AT_LOSS] > LOSS_SIGMOID_SQUARED_ERROR) {
-        return MODEL_AT_LOSS;
-    }
-    if (model[MODEL_AT_FLAGS] & ~(MODEL_FLAG_ADAPTIVE | MODEL_FLAG_WIDEN | MODEL_FLAG_CLIP)) {
+    if (model[MODEL_AT_FLAGS] / MODEL_FLAG_FROZEN >= layers) {
         return MODEL_AT_FLAGS;
+    }
+    for (uint32_t i = 0; i < sizeof head_ranges / sizeof head_ranges[0]; i++) {
+        const uint8_t at = head_ranges[i].at;
+        if (is_outside(model[at], head_ranges[i].low, head_ranges[i].high)) {
+            return at;
+        }
     }
     if (bytes_u16(model + MODEL_AT_BATCH) == 0) {
         return MODEL_AT_BATCH;
     }
     const uint8_t format = model[MODEL_AT_INPUT_FORMAT];
-    if (format > INPUT_I16) {
-        return MODEL_AT_INPUT_FORMAT;
-    }
     const uint32_t largest = format == INPUT_U8 ? 255 : format == INPUT_I8 ? 127 : 32767;
     if (is_outside(bytes_u16(model + MODEL_AT_INPUT_MAX), 1, largest)) {
         return MODEL_AT_INPUT_MAX;
     }
-    if (is_outside(model[MODEL_AT_VELOCITY_BITS], 1, LIMIT_VELOCITY_BITS_MAX)) {
-        return MODEL_AT_VELOCITY_BITS;
-    }
-    if (is_outside(model[MODEL_AT_DECAY_SHIFT], 1, LIMIT_DECAY_SHIFT_MAX)) {
-        return MODEL_AT_DECAY_SHIFT;
-    }
     return bytes_u16(model + MODEL_AT_INPUT_WIDTH) == 0 ? MODEL_AT_INPUT_WIDTH : -1;
 }
 
-/* Returns the offset of the first bad field inside one layer, or -1. Range: widths and limits are
+/* Returns the offset of a bad field inside one layer, or -1. Range: widths and limits are
  * below 2^16, so every product here is below 2^32; a quotient by a power of two or by `limit` is
  * rounded down, which keeps each comparison exact. */
 static int check_layer(const layer_plan_t *plan, bool first, bool last)
@@ -102,7 +107,7 @@ static int check_layer(const layer_plan_t *plan, bool first, bool last)
     return -1;
 }
 
-/* Returns the offset of the first bad field of the region, or -1. */
+/* Returns the offset of a bad field of the region, or -1. */
 static int check_model(const uint8_t *model, size_t model_bytes)
 {
     const int bad = check_head(model, model_bytes);
@@ -119,12 +124,10 @@ static int check_model(const uint8_t *model, size_t model_bytes)
         }
         limit = plan.limit > limit ? plan.limit : limit;
     }
-    const uint8_t bits = model[MODEL_AT_UPDATE_BITS];
-    if (is_outside(bits, LIMIT_BITS_MIN, LIMIT_DELTA_BITS_MAX) ||
-        bytes_u16(model + MODEL_AT_BATCH) * ((1u << bits) - 1u) > UPDATE_BUDGET / limit) {
-        return MODEL_AT_UPDATE_BITS;
-    }
-    return -1;
+    const uint32_t largest = (1u << model[MODEL_AT_UPDATE_BITS]) - 1u;
+    return bytes_u16(model + MODEL_AT_BATCH) * largest > UPDATE_BUDGET / limit
+               ? MODEL_AT_UPDATE_BITS
+               : -1;
 }
 
 /* a * b + c, rounded up to a multiple of 4; UINT32_MAX where that does not fit. */

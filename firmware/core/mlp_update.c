@@ -6,6 +6,9 @@
 
 #include <stddef.h>
 #include <string.h>
+#ifdef __ARM_FEATURE_SIMD32
+#include <arm_acle.h>
+#endif
 
 /* Item 1: E, the exponent that the batch's largest update mantissa is scaled to.
  * Range: md * lrm <= 2^30; E ends in eW - eX - 24 .. eW - eX - 1 - f. */
@@ -33,6 +36,20 @@ static __attribute__((noinline)) int32_t update_exponent(const mlp_t *m, uint32_
     return exponent < highest ? exponent : highest;
 }
 
+#ifndef VECTOR
+/* Both halves of a word. */
+static inline int32_t add_pair(int32_t sum, const int16_t *halves)
+{
+    uint32_t pair;
+    memcpy(&pair, __builtin_assume_aligned(halves, 4), sizeof pair);
+#ifdef __ARM_FEATURE_SIMD32
+    return __smlad((int16x2_t)pair, (int16x2_t)0x00010001, sum);
+#else
+    return sum + (int16_t)pair + fixed_floor((int32_t)pair, 16);
+#endif
+}
+#endif
+
 /* Sum of d' over the batch. */
 static int32_t sum_deltas(const mlp_t *m, const mlp_layer_t *layer, uint16_t count, uint32_t j)
 {
@@ -40,10 +57,13 @@ static int32_t sum_deltas(const mlp_t *m, const mlp_layer_t *layer, uint16_t cou
 #ifdef VECTOR
     return vector_sum(half, 2u * kernels_quads(count));
 #else
-    const uint32_t next = KERNELS_TURNED ? 1u : 2u;
     int32_t sum = 0;
     for (uint32_t b = 0; b < count; b += KERNELS_LANES, half += 8) {
-        sum += half[0] + half[next] + half[4] + half[4u + next];
+        if (KERNELS_TURNED) {
+            sum = add_pair(add_pair(sum, half), half + 4);
+        } else {
+            sum += half[0] + half[2] + half[4] + half[6];
+        }
     }
     return sum;
 #endif
@@ -211,9 +231,11 @@ void mlp_end_batch(mlp_t *m)
     uint32_t weights = 0;
     for (uint32_t l = 0; l < m->layer_count; l++) {
         const mlp_layer_t *layer = mlp_layer(m, l);
-        weights += mlp_weight_count(layer);
-        if (decays) { /* item 1: w -= (w + (draw >> (32 - k))) >> k */
-            shrink(m, layer, m->decay_shift, 1);
+        if (l >= mlp_frozen(m)) {
+            weights += mlp_weight_count(layer);
+            if (decays) { /* item 1: w -= (w + (draw >> (32 - k))) >> k */
+                shrink(m, layer, m->decay_shift, 1);
+            }
         }
         if (l > 0 && (m->flags & MODEL_FLAG_ADAPTIVE)) {
             adapt(m, l);

@@ -76,21 +76,23 @@ static inline void store_rounded(int16_t *out, uint32_t step, norm_vector_t v, u
     }
 }
 
-/* Of all values one with the largest code has the largest mantissa. */
+/* Of all values one with the largest code has the largest mantissa. Where that needs the clamp,
+ * values beyond limit * 2^shift, which round to limit or more, are cut to it first.
+ * Range: shift = blen(max|v|) - bits then, so limit * 2^shift < 2^31. */
 uint32_t norm_store(int16_t *out, uint32_t step, norm_vector_t v, uint32_t pairs, uint32_t code,
                     int32_t shift, int32_t bits)
 {
-    const uint32_t limit = (1u << bits) - 1u;
-    const uint32_t largest = fixed_abs(fixed_round(norm_value(code), shift));
-    if (largest <= limit) {
-        store_rounded(out, step, v, pairs, (uint32_t)shift);
-        return largest;
+    const int32_t limit = (1 << bits) - 1, most = limit << shift;
+    uint32_t largest = fixed_abs(fixed_round(norm_value(code), shift));
+    if (largest > (uint32_t)limit) {
+        largest = (uint32_t)limit;
+        for (uint32_t i = 0; i < 2u * pairs; i++) {
+            int32_t *e = norm_element(v, i);
+            *e = fixed_clamp(*e, -most, most);
+        }
     }
-    for (uint32_t i = 0; i < 2u * pairs; i++) {
-        const int32_t m = norm_mantissa(*norm_element(v, i), shift, bits);
-        out[i / 2u * step + i % 2u] = (int16_t)m;
-    }
-    return limit;
+    store_rounded(out, step, v, pairs, (uint32_t)shift);
+    return largest;
 }
 
 #endif

@@ -13,8 +13,8 @@
 #define REPLY_FUNCTION __attribute__((noinline))
 
 typedef struct {
-    cobs_encoder_t encoder;
     uint32_t crc;
+    cobs_encoder_t encoder;
 } reply_t;
 
 /* One whole frame. */

@@ -38,7 +38,7 @@ static bool has_model(const trainer_t *t)
     return mlp_model_bytes(&t->mlp) != 0;
 }
 
-uint32_t trainer_digest(trainer_t *t)
+HANDLER uint32_t trainer_digest(trainer_t *t)
 {
     return has_model(t) ? mlp_digest(&t->mlp) : 0;
 }
@@ -338,7 +338,7 @@ static int begin_cached(trainer_t *t)
     return begin_batch(t, stretch, mlp_dataset_batch(&t->mlp, t->dataset, t->next));
 }
 
-bool trainer_work(trainer_t *t)
+HANDLER bool trainer_work(trainer_t *t)
 {
     if (t->next >= t->end) {
         return false;

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from fixgrad.framing import FRAME_OVERHEAD_BYTES
+
 
 @dataclass(frozen=True)
 class Board:
@@ -44,6 +46,16 @@ class Board:
     machine: str | None
     machine_uart: int = 0
     store_bytes: int = 0
+
+    @property
+    def window_bytes(self) -> int:
+        """Encoded bytes that its receive buffer holds."""
+        return self.ring_bytes - 1
+
+    @property
+    def link_bytes(self) -> int:
+        """RAM of the receive buffer and of the frame that is decoded from it."""
+        return self.ring_bytes + self.payload_max + FRAME_OVERHEAD_BYTES
 
 
 _TABLE = (

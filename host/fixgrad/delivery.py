@@ -67,6 +67,23 @@ def plain(samples: Samples, config: ModelConfig) -> Delivery:
     return Delivery(samples.wire(config), NO_DATASET, cached=False)
 
 
+@dataclass(frozen=True)
+class Ways:
+    """The forms in which a run's samples can travel, whatever the device.
+
+    Attributes:
+        wire: uint8 [N, sample bytes], as the model stores them.
+        packed: the same as codes of `bits` bits; None where that is not shorter.
+        table: the features that the codes stand for.
+        bits: of a code; 0 without.
+    """
+
+    wire: NDArray[np.uint8]
+    packed: NDArray[np.uint8] | None
+    table: bytes
+    bits: int
+
+
 def deliver(
     samples: Samples,
     config: ModelConfig,
@@ -84,49 +101,61 @@ def deliver(
         arena_bytes: memory of the device for the model and what lies behind it.
         stream: cache nothing.
     """
-    room = arena_bytes - plan(config).arena_bytes
-    wire, table, bits = _wire(samples, config, room)
-    cached = _head(schedule, len(samples), bits) + table + wire.tobytes()
-    if not stream and len(samples) <= _cacheable(wire, table, room):
-        free = room - len(cached) - _POSITION_BYTES
-        return Delivery(wire, cached, cached=True, stretches_bytes=min(free, STRETCHES_BYTES_MAX))
+    return choose(find_ways(samples, config), config, schedule, arena_bytes, stream=stream)
+
+
+def find_ways(samples: Samples, config: ModelConfig) -> Ways:
+    """Return the forms in which samples can travel."""
+    wire = samples.wire(config)
+    levels = feature_levels(samples.features)
+    if levels is None:
+        return Ways(wire, None, b"", 0)
+    bits = (len(levels) - 1).bit_length()
+    packed = _pack(samples, config, levels, bits)
+    if levels.nbytes + packed.size >= wire.size:
+        return Ways(wire, None, b"", 0)
+    return Ways(wire, packed, levels.astype(levels.dtype.newbyteorder("<")).tobytes(), bits)
+
+
+def choose(
+    ways: Ways,
+    config: ModelConfig,
+    schedule: EpochSchedule,
+    arena_bytes: int,
+    *,
+    stream: bool = False,
+) -> Delivery:
+    """Return the shortest way that a device has memory for; see `deliver`."""
+    wire, table, bits = _form(ways, config, arena_bytes)
+    if not stream and len(wire) <= cacheable(ways, config, arena_bytes):
+        region = _head(schedule, len(wire), bits) + table + wire.tobytes()
+        free = arena_bytes - plan(config).arena_bytes - len(region) - _POSITION_BYTES
+        return Delivery(wire, region, cached=True, stretches_bytes=min(free, STRETCHES_BYTES_MAX))
     return Delivery(wire, _head(schedule, 0, bits) + table if bits else NO_DATASET, cached=False)
 
 
-def cacheable(samples: Samples, config: ModelConfig, arena_bytes: int) -> int:
+def cacheable(ways: Ways, config: ModelConfig, arena_bytes: int) -> int:
     """Return how many samples of this kind a device can keep, whether there are so many or not.
 
     Args:
-        samples: training samples.
+        ways: the forms in which they can travel.
         config: the model.
         arena_bytes: memory of the device for the model and what lies behind it.
     """
+    wire, table, _ = _form(ways, config, arena_bytes)
     room = arena_bytes - plan(config).arena_bytes
-    wire, table, _ = _wire(samples, config, room)
-    return _cacheable(wire, table, room)
-
-
-def _cacheable(wire: NDArray[np.uint8], table: bytes, room: int) -> int:
     free = room - len(NO_DATASET) - len(table) - TRAIN_TO_BYTES_MIN
     return max(0, free // int(wire.shape[1]))
 
 
-def _wire(
-    samples: Samples, config: ModelConfig, room: int
+def _form(
+    ways: Ways, config: ModelConfig, arena_bytes: int
 ) -> tuple[NDArray[np.uint8], bytes, int]:
-    """Return samples as they travel, the table that gives back their features, bits of a code.
-
-    0 bits and no table where packing them would save nothing or the table has no room.
-    """
-    wire = samples.wire(config)
-    levels = feature_levels(samples.features)
-    if levels is None:
-        return wire, b"", 0
-    bits = (len(levels) - 1).bit_length()
-    packed = _pack(samples, config, levels, bits)
-    if levels.nbytes + packed.size >= wire.size or len(NO_DATASET) + levels.nbytes > room:
-        return wire, b"", 0
-    return packed, levels.astype(levels.dtype.newbyteorder("<")).tobytes(), bits
+    """Return samples, table and bits: packed where the device has room for the table."""
+    room = arena_bytes - plan(config).arena_bytes
+    if ways.packed is not None and len(NO_DATASET) + len(ways.table) <= room:
+        return ways.packed, ways.table, ways.bits
+    return ways.wire, b"", 0
 
 
 def feature_levels(features: NDArray[np.integer]) -> NDArray[np.integer] | None:

@@ -56,21 +56,16 @@ NO_DATASET = bytes(protocol.field_bytes(protocol.DATASET_FIELDS))
 STRETCHES_BYTES_MAX = 255
 """Payload of a TRAIN_TO: every device takes it; it is sent again to ask how far training came."""
 
-_WIDTH_CODES = {1: "B", 2: "H", 4: "I", 8: "Q", -1: "b"}
-
-
-def _layout(fields: tuple[tuple[str, int], ...]) -> struct.Struct:
-    return struct.Struct("<" + "".join(_WIDTH_CODES[width] for _, width in fields))
-
-
-_DATA_ACK = _layout(protocol.DATA_ACK_FIELDS)
-_LOAD_ACK = _layout(protocol.LOAD_ACK_FIELDS)
-_READ = _layout(protocol.READ_FIELDS)
-_READ_ACK = _layout(protocol.READ_ACK_FIELDS)
-_PROFILE = _layout(protocol.PROFILE_FIELDS)
-_SAVE_ACK = _layout(protocol.SAVE_ACK_FIELDS)
-_EVAL_ACK = _layout(protocol.EVAL_ACK_FIELDS)
-_INFER_ACK = _layout(protocol.INFER_ACK_FIELDS)
+_DATA_ACK = protocol.layout(protocol.DATA_ACK_FIELDS)
+# Looked up once for all frames.
+_DATA_ACK_TYPE, _OK = Message.DATA_ACK, Status.OK
+_LOAD_ACK = protocol.layout(protocol.LOAD_ACK_FIELDS)
+_READ = protocol.layout(protocol.READ_FIELDS)
+_READ_ACK = protocol.layout(protocol.READ_ACK_FIELDS)
+_PROFILE = protocol.layout(protocol.PROFILE_FIELDS)
+_SAVE_ACK = protocol.layout(protocol.SAVE_ACK_FIELDS)
+_EVAL_ACK = protocol.layout(protocol.EVAL_ACK_FIELDS)
+_INFER_ACK = protocol.layout(protocol.INFER_ACK_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,7 @@ class DeviceInfo:
     Attributes:
         board: PlatformIO board id.
         core: processor core.
-        firmware: version, "major.minor".
+        firmware: checksum of its sources; 0: it was built without.
         protocol, numerics: versions.
         boot_id: differs after every reset.
         run_id: the run it holds; 0 means none.
@@ -93,7 +88,7 @@ class DeviceInfo:
 
     board: str
     core: str
-    firmware: str
+    firmware: int
     protocol: int
     numerics: int
     boot_id: int
@@ -163,6 +158,45 @@ class Stream(Protocol):
 
     def payload(self, position: int, limit: int) -> tuple[bytes, int]:
         """Return the payload from a position on, and its whole samples; at most `limit` bytes."""
+
+
+def payload_limit(payload_max: int, window_bytes: int) -> int:
+    """Return the payload that lets two frames travel at a time, if the window has room."""
+    return min(payload_max, payload_bytes_max(window_bytes // 2))
+
+
+def stretches_limit(limit: int) -> int:
+    """Return the payload of a TRAIN_TO: there is room for its repetition beside it."""
+    return min(STRETCHES_BYTES_MAX, limit)
+
+
+def load_chunk(limit: int) -> int:
+    """Return how many bytes of a region go into one frame."""
+    return (limit - 1) // 2 * 2
+
+
+def cut_payload(
+    stream: Stream, position: int, samples: int, limit: int, most: int
+) -> tuple[bytes, int]:
+    """Return the DATA payload from a position on, and how many samples it holds.
+
+    Args:
+        stream: the samples.
+        position: of the first.
+        samples: at most so many.
+        limit: bytes that are wanted at most.
+        most: bytes that the device takes, for a sample that is larger than `limit`.
+
+    Returns:
+        The payload and its samples; 0 samples where `most` is too small for one.
+    """
+    payload, count = stream.payload(position, limit)
+    if count == 0:
+        payload, count = stream.payload(position, most)
+    while count > samples:
+        shorter = len(payload) - (count - samples) * stream.sample_bytes
+        payload, count = stream.payload(position, shorter)
+    return payload, count
 
 
 class Device:
@@ -501,9 +535,9 @@ class Device:
             return
 
         def requests() -> Iterator[Request]:
-            at = start
+            at, limit = start, self._payload_limit()
             while at < stop and not should_stop():
-                payload, count = self._cut_payload(stream, at, stop - at)
+                payload, count = self._cut_payload(stream, at, stop - at, limit)
                 yield Request(Message.DATA, at, payload, at + count)
                 at += count
 
@@ -525,8 +559,7 @@ class Device:
                 yield Request(Message.TRAIN_TO, at, payload, at + count)
                 at += count
 
-        # Room for a TRAIN_TO and for its repetition, which asks how far it has come.
-        limit = min(STRETCHES_BYTES_MAX, self._payload_limit())
+        limit = stretches_limit(self._payload_limit())
         position = start
         for answer in self._exchange(requests()):
             progress = self._progress(answer)
@@ -547,7 +580,9 @@ class Device:
 
     def _progress(self, answer: Answer) -> Progress:
         """Return what a DATA_ACK tells, unless it is a refusal."""
-        status, *counters = self._unpack(_DATA_ACK, answer, Message.DATA_ACK)
+        status, *counters = self._unpack(_DATA_ACK, answer, _DATA_ACK_TYPE)
+        if status == _OK:
+            return Progress(answer.pos, *counters)
         if status == Status.BAD_SAMPLE:
             raise DataError(
                 f"{self.url}: the device refuses the sample at position {answer.pos}: "
@@ -648,7 +683,7 @@ class Device:
 
     def _load_chunk(self) -> int:
         """Return how many bytes of a region go into one frame."""
-        return (self._payload_limit() - 1) // 2 * 2
+        return load_chunk(self._payload_limit())
 
     def _refuse_memory(self, what: str, needed: int) -> NoReturn:
         raise DoesNotFitError(
@@ -682,19 +717,16 @@ class Device:
         return data, positions
 
     def _payload_limit(self) -> int:
-        """Return the payload that lets two frames travel at a time, if the window has room."""
-        return min(self.info.payload_max, payload_bytes_max(self.info.window_bytes // 2))
+        return payload_limit(self.info.payload_max, self.info.window_bytes)
 
-    def _cut_payload(self, stream: Stream, position: int, samples: int) -> tuple[bytes, int]:
+    def _cut_payload(
+        self, stream: Stream, position: int, samples: int, limit: int
+    ) -> tuple[bytes, int]:
         """Return the payload from `position` on with at most `samples` samples."""
-        payload, count = stream.payload(position, self._payload_limit())
-        if count == 0:
-            payload, count = stream.payload(position, self.info.payload_max)
+        most = self.info.payload_max
+        payload, count = cut_payload(stream, position, samples, limit, most)
         if count == 0:
             self._refuse_size(stream.sample_bytes + protocol.field_bytes(protocol.BATCH_FIELDS))
-        while count > samples:
-            limit = len(payload) - (count - samples) * stream.sample_bytes
-            payload, count = stream.payload(position, limit)
         return payload, count
 
     def _rows_per_frame(self, wire: NDArray[np.uint8]) -> int:
@@ -749,22 +781,21 @@ class Device:
         """Move bytes until the running exchange is done."""
         session, port, clock = self._session, self._port, self._clock
         answers: list[Answer] = []
-        while True:
-            with self._translated_errors():
+        with self._translated_errors():
+            while True:
                 data = session.outgoing(clock())
                 if data:
                     port.write(self._lead + data)
                     self._lead = b""
-            yield from answers
-            if session.done:
-                return
-            with self._translated_errors():
+                yield from answers
+                if session.done:
+                    return
                 received = port.read(1)
                 if received:
                     received += read_waiting(port)
-            answers = session.receive(received, clock()) if received else []
-            if session.in_mid_frame:
-                self._pause(PARTIAL_FRAME_PAUSE_S)
+                answers = session.receive(received, clock()) if received else []
+                if session.in_mid_frame:
+                    self._pause(PARTIAL_FRAME_PAUSE_S)
 
     @contextlib.contextmanager
     def _translated_errors(self) -> Iterator[None]:
@@ -808,7 +839,7 @@ class Device:
         return DeviceInfo(
             board=board,
             core=core,
-            firmware=f"{values['firmware'] >> 8}.{values['firmware'] & 0xFF}",
+            firmware=values["firmware"],
             protocol=version,
             numerics=values["numerics"],
             boot_id=values["boot_id"],

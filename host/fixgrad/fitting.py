@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from fixgrad.boards import Board
 from fixgrad.device import Device
 from fixgrad.errors import DoesNotFitError
 from fixgrad.model import ModelConfig
@@ -13,16 +14,34 @@ from fixgrad.protocol import LIMITS
 
 
 def check_fit(device: Device, config: ModelConfig) -> None:
-    """Refuse a model that a device has too little memory for, before anything is sent.
+    """Refuse a model that a device has no memory for; see `require_bytes`."""
+    require_bytes(config, device.info.board, device.info.arena_bytes)
+
+
+def require_fit(config: ModelConfig, board: Board, what: str = "the model") -> None:
+    """Refuse a model before a board's image is built or written; see `require_bytes`."""
+    require_bytes(config, board.name, board.arena_bytes, what)
+
+
+def require_bytes(
+    config: ModelConfig, board: str, arena_bytes: int, what: str = "the model"
+) -> None:
+    """Refuse a model that a board has no memory for.
+
+    Args:
+        config: the model.
+        board: name of the board.
+        arena_bytes: RAM that it has for models.
+        what: what the error calls the model.
 
     Raises:
         DoesNotFitError: with the bytes needed, the bytes there, and what would fit.
     """
-    needed, there = plan(config).arena_bytes, device.info.arena_bytes
-    if needed > there:
+    needed = plan(config).arena_bytes
+    if needed > arena_bytes:
         raise DoesNotFitError(
-            f"the model needs {needed:,} bytes, {device.info.board} has {there:,} bytes "
-            f"for it; {advice(config, there)}"
+            f"{what} needs {needed:,} bytes, {board} has {arena_bytes:,} bytes for it; "
+            f"{advice(config, arena_bytes)}"
         )
 
 

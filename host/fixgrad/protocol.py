@@ -6,6 +6,7 @@ the messages mean. All integers on the wire are little-endian.
 
 import enum
 import json
+import struct
 import zlib
 from typing import Final
 
@@ -133,11 +134,12 @@ class InputFormat(enum.IntEnum):
 
 
 class ModelFlag(enum.IntFlag):
-    """Options in the MODEL region."""
+    """Options in the MODEL region; the bits from FROZEN on count the frozen layers."""
 
     ADAPTIVE = 1
     WIDEN = 2
     CLIP = 4
+    FROZEN = 8
 
 
 # (field, width in bytes); negative widths are signed. In wire order.
@@ -280,6 +282,12 @@ STRUCTS: Final[dict[str, tuple[tuple[str, int], ...]]] = {
 def field_bytes(fields: tuple[tuple[str, int], ...]) -> int:
     """Return the packed length in bytes of a field table."""
     return sum(abs(width) for _, width in fields)
+
+
+def layout(fields: tuple[tuple[str, int], ...]) -> struct.Struct:
+    """Return what packs and unpacks the values of a field table in their order: faster."""
+    codes = {1: "B", 2: "H", 4: "I", 8: "Q", -1: "b"}
+    return struct.Struct("<" + "".join(codes[width] for _, width in fields))
 
 
 def pack(fields: tuple[tuple[str, int], ...], **values: int) -> bytes:

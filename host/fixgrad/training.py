@@ -244,6 +244,17 @@ def train(
     return trainer.run(adopt)
 
 
+def checkpoint_spacing(config: ModelConfig, sample_bytes: int) -> int:
+    """Return how many samples of so many bytes lie between two checkpoints inside an epoch."""
+    spacing_bytes = max(SPACING_STATES * state_bytes(config), SPACING_BYTES_MIN)
+    return -(-spacing_bytes // sample_bytes)
+
+
+def end_of_stretch(schedule: EpochSchedule, due: int, epoch_end: int) -> int:
+    """Return where a checkpoint that is due at a position is made: at the end of its step."""
+    return schedule.step_start(schedule.step_of(min(due, epoch_end) - 1) + 1)
+
+
 class _Trainer:
     def __init__(
         self,
@@ -276,9 +287,7 @@ class _Trainer:
         self._tally = checkpoint.tally
         self._baseline: Progress | None = None
         self._losses = 0
-        spacing_bytes = max(SPACING_STATES * state_bytes(config), SPACING_BYTES_MIN)
-        self._spacing_max = -(-spacing_bytes // delivery.wire.shape[1])
-        self._spacing = self._spacing_max
+        self._spacing = self._spacing_max = checkpoint_spacing(config, delivery.wire.shape[1])
 
     def run(self, adopt: bool) -> Iterator[Event]:
         restored = self._recover(adopt)
@@ -349,8 +358,7 @@ class _Trainer:
     def _next_stop(self, epoch_end: int) -> int:
         """Return where the next checkpoint is due: at the end of a step."""
         due = max(self._checkpoint.position + self._spacing, self._position + 1)
-        last = min(due, epoch_end) - 1
-        return self._schedule.step_start(self._schedule.step_of(last) + 1)
+        return end_of_stretch(self._schedule, due, epoch_end)
 
     def _narrow(self) -> None:
         """Make the next checkpoint due before the device is likely to be lost again."""

@@ -6,9 +6,9 @@
 /* With USBCON the board's Serial is its own USB. */
 #if !defined(USBCON)
 #if defined(SERIAL_RX_BUFFER_SIZE) && SERIAL_RX_BUFFER_SIZE <= PORT_WINDOW_BYTES
-#warning "Serial loses bytes while fixgrad computes: build with -DSERIAL_RX_BUFFER_SIZE=512"
+#warning "a UART loses bytes while fixgrad computes: build with -DSERIAL_RX_BUFFER_SIZE=512"
 #elif defined(SERIAL_BUFFER_SIZE) && SERIAL_BUFFER_SIZE <= PORT_WINDOW_BYTES
-#warning "Serial loses bytes while fixgrad computes: build with -DSERIAL_BUFFER_SIZE=512"
+#warning "a UART loses bytes while fixgrad computes: its receive buffer is shorter than 512 bytes"
 #endif
 #endif
 

@@ -3,8 +3,8 @@
  *     fixgrad train RUN.toml --port PORT
  *
  * While a step is computed the serial port must be able to buffer 511 bytes. One over the board's
- * own USB lets the host wait instead; a UART needs a receive buffer of 512 bytes, which some cores
- * take from a build flag (docs/PORTING.md). */
+ * own USB lets the host wait instead; a UART needs a receive buffer of 512 bytes, which most cores
+ * can be given (docs/PORTING.md). */
 #ifndef FIXGRAD_H
 #define FIXGRAD_H
 

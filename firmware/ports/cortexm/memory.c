@@ -26,7 +26,14 @@ void *memcpy(void *restrict to, const void *restrict from, size_t count)
     uint8_t *out = to;
     const uint8_t *in = from;
     const uint8_t *const end = in + count;
-#ifdef __ARM_FEATURE_UNALIGNED
+#ifndef __ARM_FEATURE_UNALIGNED
+    for (; end - in >= 4; in += 4, out += 4) {
+        out[0] = in[0];
+        out[1] = in[1];
+        out[2] = in[2];
+        out[3] = in[3];
+    }
+#else
     const uint8_t *const words_end = in + (count & ~3u);
     while (in != words_end) {
         *(word_t *)(void *)out = *(const word_t *)(const void *)in;

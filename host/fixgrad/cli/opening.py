@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from fixgrad.cli.output import note, status
 from fixgrad.device import Device
-from fixgrad.fitting import check_fit
+from fixgrad.fitting import check_fit, require_fit
 from fixgrad.model import ModelConfig
+from fixgrad.urlhandlers.protocol_qemu import board_of
 
 
 @contextmanager
 def open_device(port: str, baud: int, config: ModelConfig | None = None) -> Iterator[Device]:
-    """Open a device, and refuse a model that does not fit before anything is sent.
+    """Open a device, and refuse a model that does not fit before anything is built or sent.
 
     Args:
         port: where it is.
@@ -23,6 +25,8 @@ def open_device(port: str, baud: int, config: ModelConfig | None = None) -> Iter
     Raises:
         DoesNotFitError: with the bytes needed, the bytes there, and what would fit.
     """
+    if config is not None and urlsplit(port).scheme == "qemu":
+        require_fit(config, board_of(port))
     with status(f"opening {port}"):
         device = Device.open(port, baud=baud)
     with device:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -80,13 +80,24 @@ class _Speed(ProgressColumn):
         return Text(f"{speed:,.0f} {self._unit}/s" if speed else f"– {self._unit}/s")
 
 
+class _Live(Progress):
+    """A progress bar with lines below it."""
+
+    below = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.below:
+            yield Text(self.below, no_wrap=True, overflow="crop")
+
+
 class Meter:
     """A progress bar on stderr; where stderr is no terminal, its milestones as lines."""
 
     def __init__(self, description: str, total: int, unit: str) -> None:
         """Take what is under way and how many units it has."""
         self._console = Console(file=sys.stderr, highlight=False, markup=False)
-        self._progress = Progress(
+        self._progress = _Live(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
@@ -120,6 +131,10 @@ class Meter:
     def start_at(self, completed: int) -> None:
         """Move the bar without counting it as speed."""
         self._progress.reset(self._task, completed=completed)
+
+    def show_below(self, text: str) -> None:
+        """Replace the lines below the bar."""
+        self._progress.below = text
 
     def milestone(self, text: str) -> None:
         """Print a line where no bar can be drawn."""

@@ -1,24 +1,20 @@
-"""`fixgrad plan`: every byte a run needs, and the boards that have them."""
+"""`fixgrad plan`: what a run takes on every board, in bytes, instructions and seconds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from fixgrad.boards import BOARDS, Board
-from fixgrad.builds import flash_bytes
-from fixgrad.cli.options import PATH, json_option, spell_layers
+from fixgrad.boards import BOARDS
+from fixgrad.cli.options import PATH, baud_option, json_option, spell_layers
 from fixgrad.cli.output import new_table, print_json, print_line, print_table
-from fixgrad.delivery import cacheable
-from fixgrad.errors import DoesNotFitError
-from fixgrad.fitting import advice, largest_batch
+from fixgrad.fitting import require_fit
 from fixgrad.model import ModelConfig
-from fixgrad.planner import Plan
-from fixgrad.planner import plan as lay_out
+from fixgrad.outlook import Outlook, Work, outlooks
 from fixgrad.run import PreparedRun, prepare
 from fixgrad.runfile import load_run
+from fixgrad.traffic import EpochTraffic, Traffic
 
 _PART_NAMES = {
     "weights": "weights, 16 bits each",
@@ -37,65 +33,42 @@ _PART_NAMES = {
 }
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """One board and the run."""
-
-    board: Board
-    needed: int
-    largest_batch: int
-    cacheable: int
-    image_bytes: int | None
-
-    @property
-    def fits(self) -> bool:
-        return self.needed <= self.board.arena_bytes
-
-    @property
-    def static_bytes(self) -> int:
-        return self.board.ram_bytes - self.board.stack_bytes - self.board.arena_bytes
 
 
-@click.command(short_help="Every byte a run needs, and where it fits.")
+@click.command(short_help="Every byte a run needs, its instructions and its time.")
 @click.argument("run_file", metavar="RUN.toml", type=PATH)
 @click.option(
     "--board", "names", multiple=True, type=click.Choice(list(BOARDS)),
     help="Only this board (may be repeated); leaves with 6 if the run does not fit it.",
 )
+@baud_option
 @json_option
-def plan(run_file: Path, names: tuple[str, ...], as_json: bool) -> None:
-    """Show every byte of RAM that RUN.toml needs, and which boards have it."""
+def plan(run_file: Path, names: tuple[str, ...], baud: int, as_json: bool) -> None:
+    """Show what RUN.toml takes on each board: RAM, flash, instructions, and time on the line.
+
+    Bytes are exact. Instructions of a step are predicted for the step that `fixgrad bench`
+    counts. Times of the core are the least they can be: no board was measured.
+    """
     prepared = prepare(load_run(run_file))
-    config = prepared.config
-    layout = lay_out(config)
-    fits = [
-        _Fit(
-            board,
-            layout.arena_bytes,
-            largest_batch(config, board.arena_bytes, len(prepared.train)),
-            cacheable(prepared.train, config, board.arena_bytes),
-            flash_bytes(board),
-        )
-        for board in (BOARDS[name] for name in names or BOARDS)
-    ]
+    views = list(outlooks(prepared, [BOARDS[name] for name in names or BOARDS], baud))
     if as_json:
-        print_json({**_report(config, layout, fits), "weight_ranges": _ranges(prepared)})
+        print_json({**_report(prepared, views), "weight_ranges": _ranges(prepared)})
     else:
-        _print(config, layout, fits)
+        _print_memory(prepared.config, views)
         print_line(
             f"samples kept: of {len(prepared.train):,} training samples; they travel once where a "
             "board keeps all, else once an epoch"
         )
+        _print_time(prepared, views, baud)
+        _print_flash(views)
         _print_ranges(prepared)
-    for fit in fits:
-        if names and not fit.fits:
-            raise DoesNotFitError(
-                f"{run_file} needs {fit.needed:,} bytes, {fit.board.name} has "
-                f"{fit.board.arena_bytes:,} bytes for it; {advice(config, fit.board.arena_bytes)}"
-            )
+    for view in views:
+        if names:
+            require_fit(prepared.config, view.board, str(run_file))
 
 
-def _print(config: ModelConfig, layout: Plan, fits: list[_Fit]) -> None:
+def _print_memory(config: ModelConfig, views: list[Outlook]) -> None:
+    layout = views[0].layout
     print_line(
         f"{spell_layers(config.layers)}, batch {config.batch}: {config.parameter_count:,} "
         "parameters"
@@ -109,26 +82,108 @@ def _print(config: ModelConfig, layout: Plan, fits: list[_Fit]) -> None:
     print_table(table)
     print_line("")
     numbers = (
-        "RAM", "stack", "program", "for models", "left", "largest batch", "samples kept", "flash",
-        "image",
+        "RAM", "stack", "link", "program", "for models", "left", "cache", "samples kept",
+        "largest batch",
     )  # fmt: skip
     table = new_table("board", *numbers, "", right=numbers)
-    for fit in fits:
-        board = fit.board
+    for view in views:
+        board = view.board
         table.add_row(
             board.name,
             f"{board.ram_bytes:,}",
             f"{board.stack_bytes:,}",
-            f"{fit.static_bytes:,}",
+            f"{board.link_bytes:,}",
+            f"{_program_bytes(view):,}",
             f"{board.arena_bytes:,}",
-            f"{board.arena_bytes - fit.needed:,}",
-            str(fit.largest_batch),
-            f"{fit.cacheable:,}",
-            f"{board.flash_bytes:,}",
-            "not built" if fit.image_bytes is None else f"{fit.image_bytes:,}",
-            "fits" if fit.fits else "does not fit",
+            f"{_left_bytes(view):,}",
+            f"{view.cached_bytes:,}",
+            f"{view.cacheable:,}",
+            str(view.largest_batch),
+            "fits" if view.fits else "does not fit",
         )
     print_table(table)
+
+
+def _print_flash(views: list[Outlook]) -> None:
+    print_line("")
+    numbers = ("flash", "image", "store", "checkpoint")
+    table = new_table("board", *numbers, "", right=numbers)
+    for view in views:
+        board = view.board
+        table.add_row(
+            board.name,
+            f"{board.flash_bytes:,}",
+            "not built" if view.image_bytes is None else f"{view.image_bytes:,}",
+            f"{board.store_bytes:,}" if board.store_bytes else "none",
+            f"{view.checkpoint_bytes:,}",
+            "keeps checkpoints" if view.keeps_checkpoints else "keeps none",
+        )
+    print_table(table)
+
+
+def _program_bytes(view: Outlook) -> int:
+    """Return the RAM of the image's own variables, without the link's buffers."""
+    board = view.board
+    return board.ram_bytes - board.stack_bytes - board.arena_bytes - board.link_bytes
+
+
+def _left_bytes(view: Outlook) -> int:
+    """Return the RAM that the model leaves to samples; what is missing as a negative number."""
+    return view.board.arena_bytes - view.layout.arena_bytes
+
+
+def _print_time(prepared: PreparedRun, views: list[Outlook], baud: int) -> None:
+    samples, batch = len(prepared.train), prepared.config.batch
+    print_line("")
+    steps = ("instructions", "digest", "takes at least", "epoch at least")
+    table = new_table(f"a step of {batch} samples", "core", *steps, right=steps)
+    for view in views:
+        if view.work is not None:
+            table.add_row(view.board.name, view.board.core, *_step_cells(view, view.work))
+    print_table(table)
+    print_line("")
+    numbers = ("bytes sent", "takes", "kept: sent once", "then an epoch takes")
+    title = f"{samples:,} samples an epoch at {baud:,} baud"
+    table = new_table(title, *numbers, "limited by", right=numbers)
+    for view in views:
+        table.add_row(
+            view.board.name,
+            *_sent_cells(view.streamed, baud),
+            *_kept_cells(view.cached, baud),
+            view.binds,
+        )
+    print_table(table)
+
+
+def _step_cells(view: Outlook, work: Work) -> list[str]:
+    traffic = view.traffic
+    core = None if traffic is None else view.core_seconds(traffic)
+    return [
+        f"{work.step:,}",
+        f"{work.digest:,}",
+        _spell_seconds(view.seconds(work.step)),
+        "–" if core is None else _spell_seconds(core),
+    ]
+
+
+def _sent_cells(streamed: EpochTraffic | None, baud: int) -> list[str]:
+    if streamed is None:
+        return ["no sample fits", "–"]
+    return [f"{streamed.samples.to_board:,}", _spell_seconds(streamed.seconds(baud))]
+
+
+def _kept_cells(cached: EpochTraffic | None, baud: int) -> list[str]:
+    if cached is None:
+        return ["–", "–"]
+    return [_spell_seconds(cached.load.seconds(baud)), _spell_seconds(cached.seconds(baud))]
+
+
+def _spell_seconds(seconds: float) -> str:
+    """Return a time with three digits in a unit that suits it."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:,.3g} {unit}" if seconds < 1000 * size else f"{seconds:,.0f} s"
+    return f"{seconds * 1e6:.3g} µs"
 
 
 def _print_ranges(prepared: PreparedRun) -> None:
@@ -163,27 +218,76 @@ def _ranges(prepared: PreparedRun) -> list[dict[str, object]]:
     ]
 
 
-def _report(config: ModelConfig, layout: Plan, fits: list[_Fit]) -> dict[str, object]:
+def _report(prepared: PreparedRun, views: list[Outlook]) -> dict[str, object]:
+    config, layout = prepared.config, views[0].layout
     return {
         "layers": config.layers,
         "batch_size": config.batch,
         "parameters": config.parameter_count,
+        "samples": len(prepared.train),
+        "steps_per_epoch": prepared.schedule.steps_per_epoch,
+        "baud": views[0].baud,
         "ram_bytes": layout.arena_bytes,
         "ram": layout.parts(),
-        "boards": [
-            {
-                "board": fit.board.name,
-                "fits": fit.fits,
-                "ram_bytes": fit.board.ram_bytes,
-                "stack_bytes": fit.board.stack_bytes,
-                "program_bytes": fit.static_bytes,
-                "model_bytes": fit.board.arena_bytes,
-                "left_bytes": fit.board.arena_bytes - fit.needed,
-                "largest_batch": fit.largest_batch,
-                "cacheable_samples": fit.cacheable,
-                "flash_bytes": fit.board.flash_bytes,
-                "image_bytes": fit.image_bytes,
-            }
-            for fit in fits
+        "boards": [_report_board(view) for view in views],
+    }
+
+
+def _report_board(view: Outlook) -> dict[str, object]:
+    board = view.board
+    return {
+        "board": board.name,
+        "fits": view.fits,
+        "ram_bytes": board.ram_bytes,
+        "stack_bytes": board.stack_bytes,
+        "link_bytes": board.link_bytes,
+        "program_bytes": _program_bytes(view),
+        "model_bytes": board.arena_bytes,
+        "cached_bytes": view.cached_bytes,
+        "left_bytes": _left_bytes(view),
+        "largest_batch": view.largest_batch,
+        "flash_bytes": board.flash_bytes,
+        "image_bytes": view.image_bytes,
+        "store_bytes": board.store_bytes,
+        "checkpoint_bytes": view.checkpoint_bytes,
+        "keeps_checkpoints": view.keeps_checkpoints,
+        "core": board.core,
+        "clock_hz": board.clock_hz,
+        "instructions": None if view.work is None else _report_work(view, view.work),
+        "streamed": None if view.streamed is None else _report_way(view, view.streamed),
+        "cached": None if view.cached is None else _report_way(view, view.cached),
+        "cacheable_samples": view.cacheable,
+        "limited_by": view.binds,
+    }
+
+
+def _report_work(view: Outlook, work: Work) -> dict[str, object]:
+    return {
+        "step": work.step,
+        "digest": work.digest,
+        "step_seconds_at_least": view.seconds(work.step),
+        "parts": [
+            {"phase": phase.name.lower(), "layer": layer, "instructions": round(count)}
+            for (phase, layer), count in work.parts.items()
         ],
+    }
+
+
+def _report_way(view: Outlook, traffic: EpochTraffic) -> dict[str, object]:
+    return {
+        "load": _report_traffic(traffic.load),
+        "load_seconds": traffic.load.seconds(view.baud),
+        "epoch": _report_traffic(traffic.samples),
+        "checkpoints": traffic.checkpoints,
+        "reading": _report_traffic(traffic.reading),
+        "epoch_seconds": traffic.seconds(view.baud),
+        "core_seconds_at_least": view.core_seconds(traffic),
+    }
+
+
+def _report_traffic(traffic: Traffic) -> dict[str, int]:
+    return {
+        "frames": traffic.frames,
+        "to_board_bytes": traffic.to_board,
+        "to_host_bytes": traffic.to_host,
     }

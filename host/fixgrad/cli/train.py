@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import click
 
 from fixgrad import training
 from fixgrad.cli.border import InterruptedRunError
+from fixgrad.cli.curves import beside, curve
+from fixgrad.cli.events import EventFiles
 from fixgrad.cli.measuring import Measured, measure_test, print_measured
 from fixgrad.cli.opening import open_device
 from fixgrad.cli.options import PATH, baud_option, json_option, port_option
@@ -46,6 +50,9 @@ from fixgrad.training import (
 )
 
 _DEFAULT_FOLDER = Path("runs")
+
+Listener = Callable[[dict[str, object], State], object]
+"""Takes the line of an epoch, as metrics.jsonl has it, and the state after it."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,10 @@ class Trained:
     metavar="STEPS",
     help="Let the board keep the run in its flash, from where it goes on after a power-on.",
 )
+@click.option(
+    "--tensorboard", type=PATH, metavar="FOLDER",
+    help="Write TensorBoard event files there while training.",
+)
 @json_option
 def train(
     run_file: Path | None,
@@ -104,6 +115,7 @@ def train(
     wait: float,
     stream: bool,
     save_every: int,
+    tensorboard: Path | None,
     as_json: bool,
 ) -> None:
     """Train RUN.toml on the device, then measure test accuracy there."""
@@ -118,7 +130,10 @@ def train(
         assert run_file is not None
         prepared = prepare(load_run(run_file))
         folder = choose_folder(out, run_file.stem, prepared, force)
-    with open_device(port, baud, prepared.config) as device:
+    with (
+        open_device(port, baud, prepared.config) as device,
+        _listeners(tensorboard) as listeners,
+    ):
         if resume is None:
             folder.create(prepared)
         trained = run_training(
@@ -130,6 +145,7 @@ def train(
             save_every=save_every,
             adopt=resume is not None,
             patience=Patience(wait),
+            listeners=listeners,
         )
         result = _measure(device, prepared, trained.state, folder, port)
         report = _report(device, prepared, folder, trained, result, port)
@@ -138,6 +154,16 @@ def train(
         print_json(report)
     else:
         _print_report(report, result)
+
+
+@contextmanager
+def _listeners(tensorboard: Path | None) -> Iterator[list[Listener]]:
+    """Give what is to hear of every epoch."""
+    if tensorboard is None:
+        yield []
+        return
+    with closing(EventFiles(tensorboard)) as files:
+        yield [files.epoch]
 
 
 def choose_folder(
@@ -188,6 +214,7 @@ def run_training(
     save_every: int = 0,
     adopt: bool = False,
     patience: Patience | None = None,
+    listeners: Sequence[Listener] = (),
 ) -> Trained:
     """Train from the folder's checkpoint, or from the start, to the end; draw and store.
 
@@ -200,6 +227,7 @@ def run_training(
         save_every: steps after which the board keeps the run in its flash; 0: it does not.
         adopt: go on with what the device holds if it is this run and further on.
         patience: how long to wait for a device that is away.
+        listeners: called after every epoch.
 
     Raises:
         InterruptedRunError: Ctrl-C; the state is kept in the folder.
@@ -221,7 +249,7 @@ def run_training(
             f"the board keeps the {len(prepared.train):,} samples, {len(delivery.region):,} bytes: "
             "they are sent once"
         )
-    drawing = _Drawing(prepared, folder, checkpoint)
+    drawing = _Drawing(prepared, folder, checkpoint, listeners)
     started = time.monotonic()
     try:
         with stop_switch() as pressed, drawing.meter:
@@ -283,7 +311,15 @@ def _quoted(folder: RunFolder) -> str:
 class _Drawing:
     """Draws the events of training and stores what they carry."""
 
-    def __init__(self, prepared: PreparedRun, folder: RunFolder, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self,
+        prepared: PreparedRun,
+        folder: RunFolder,
+        checkpoint: Checkpoint,
+        listeners: Sequence[Listener],
+    ) -> None:
+        self._listeners = listeners
+        self._lines = folder.metrics()
         self.checkpoint = checkpoint
         self.state = checkpoint.state
         self.stopped = False
@@ -305,8 +341,12 @@ class _Drawing:
                 )
             case EpochDone():
                 # A line without its checkpoint is dropped by --resume; one that is missing is lost.
-                self._folder.append_metrics(self._metrics(event))
+                line = self._metrics(event)
+                self._folder.append_metrics(line)
                 self._store(event.checkpoint)
+                self._show(line)
+                for listener in self._listeners:
+                    listener(line, event.checkpoint.state)
                 text = self._text(event.tally) + self._monitored(event)
                 self.meter.milestone(f"epoch {event.epoch}/{self._epochs}  {text}")
             case Ended():
@@ -324,6 +364,17 @@ class _Drawing:
             case Stopped():
                 self.stopped = True
                 self._store(event.checkpoint)
+
+    def _show(self, line: dict[str, object]) -> None:
+        """Draw the curves of the epochs so far below the bar."""
+        self._lines.append(line)
+        names = {"loss": "loss", "accuracy": "accuracy", "monitored_loss": "monitored loss"}
+        drawings = [
+            curve(title, [float(line[name]) for line in self._lines])
+            for name, title in names.items()
+            if all(name in line for line in self._lines)
+        ]
+        self.meter.show_below(beside(*drawings[:2]))
 
     def _store(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
