@@ -165,6 +165,14 @@ def test_inside_a_batch_nothing_is_kept(url: str) -> None:
             device.save(1)
 
 
+def test_an_image_without_a_store_says_so_and_goes_on() -> None:
+    with Device.open("qemu://disco_f100rb") as device:
+        loaded(device)
+        with pytest.raises(StoreError, match="disco_f100rb has no store"):
+            device.save(0)
+        assert device.hello().next == 0
+
+
 def test_a_board_without_a_store_says_so() -> None:
     with Device.open("sim://?opt=O1&sanitize=1") as device:
         loaded(device)

@@ -23,9 +23,9 @@ SEEDS = 400
 TIMEOUT_S = 600
 TESTS = (
     "test_fault_simulation.py", "test_framing.py", "test_session.py", "test_training.py",
-    "test_keep.py", "test_store.py",
+    "test_keep.py", "test_store.py", "test_baud.py",
 )  # fmt: skip
-TOO_LONG = "whatever or micro_bit"
+TOO_LONG = "whatever or micro_bit or image_without_a_store or take_the_message"
 """Tests that the campaign stands for, or that build an image."""
 
 
@@ -74,6 +74,9 @@ MUTANTS = (
     Mutant(LINK, "HELLO_ACK_AT_NEXT, l->trainer.next);", "HELLO_ACK_AT_NEXT, 0);"),
     Mutant(LINK, "HELLO_ACK_AT_RUN_ID, l->trainer.run_id);", "HELLO_ACK_AT_RUN_ID, 0xC0FFEEu);"),
     Mutant(LINK, "reply_no_session(l, REASON_RUN);", "(void)0;"),
+    # The speed of the line.
+    Mutant(LINK, "? (uint8_t)(l->zeros + 1u) : 0u;", "? 1u : 0u;"),
+    Mutant(LINK, "    if (good) {\n        port_set", "    if (!good) {\n        port_set"),
     # The trainer.
     Mutant(TRAINER, "if (pos != t->next) {", "if (pos > t->next) {"),
     Mutant(TRAINER, "if (pos != t->next) {", "if (pos < t->next) {"),
