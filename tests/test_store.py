@@ -137,8 +137,8 @@ def controller(request: pytest.FixtureRequest) -> Path:
         CORE / "store.c", CORE / "cache.c", CORE / "crc32.c",
     ]  # fmt: skip
     flags = (
-        "-O1", f"-D{name.upper()}", "-DPORT_SAMPLES=1", "-include", str(bus / "bus.h"), f"-I{ports / 'cortexm'}",
-        f"-I{ports / name}",
+        "-O1", f"-D{name.upper()}", "-DPORT_SAMPLES=1", "-include", str(bus / "bus.h"),
+        f"-I{ports / 'cortexm'}", f"-I{ports / name}",
     )  # fmt: skip
     return compile_program(f"controller_{name}", files, flags)
 

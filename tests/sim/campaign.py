@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import math
 import multiprocessing
 import random
 import sys
@@ -56,7 +57,7 @@ SAMPLES_BYTES_MAX = 5000
 CUTS_MAX = 6
 """Power failures of the flash in a run at most: between two of them a save must end."""
 
-HOSTS_MAX = 400
+HOSTS_MAX = 2000
 LOST_LINK = ("stopped answering", "nothing answers", "is not fixgrad", "does not answer HELLO",
              "kept changing", "lost its state")  # fmt: skip
 
@@ -270,8 +271,10 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
     line.forward = Faults(rng, rates, lambda: rng.choice(old))
     line.backward = Faults(rng, {k: r for k, r in random_rates(rng).items() if k != "stale"})
     if rng.random() < 0.4:
-        # Between two resets a load and a batch must have room, or no run can end.
-        batch_bytes = run.expectation.states.shape[1] + run.samples_bytes // 4
+        # Between two resets a load and a batch must have room, or no run can end; a data set, in
+        # frames of full length, with the frames that are lost.
+        dataset_bytes = len(delivery.region) * math.exp(WINDOWS[0] * sum(rates.values()))
+        batch_bytes = run.expectation.states.shape[1] + run.samples_bytes // 4 + dataset_bytes
         line.reset_rate = min(10 ** rng.uniform(-4.5, -3.0), 1 / batch_bytes / 2)
     if rng.random() < 0.4:
         line.kill_rate = 10 ** rng.uniform(-3.5, -1.8)
@@ -296,7 +299,8 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
         if status.applied != EPOCHS * SAMPLES:
             raise ViolationError("samples were applied again without any fault")
     totals.add(
-        seeds=1, cached_seeds=delivery.cached, flash_seeds=delivery.in_flash, applied=status.applied, resets=line.resets,
+        seeds=1, cached_seeds=delivery.cached, flash_seeds=delivery.in_flash,
+        applied=status.applied, resets=line.resets,
         overflow=line.overflow, saves=device.saves, power_cuts=device.power_losses,
         **{f"{kind}s": count for kind, count in line.forward.counts.items()},
     )  # fmt: skip
