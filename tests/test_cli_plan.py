@@ -123,11 +123,14 @@ def test_plan_tells_where_the_samples_fit(digits: Path) -> None:
     report = json.loads(fixgrad("plan", str(digits), "--json").stdout)
     boards = {board["board"]: board for board in report["boards"]}
     # 64 features of 5 bits and a class take 41 bytes, head and table 10 and 32.
-    assert (boards["bbcmicrobit"]["cached"], boards["bbcmicrobit"]["cached_bytes"]) == (None, 0)
-    kept = boards["olimex_p405"]
-    assert kept["cached_bytes"] == 42 + 1437 * 41
-    assert kept["cached"]["epoch"]["to_board_bytes"] < 100
-    assert kept["cached"]["load"]["to_board_bytes"] > kept["cached_bytes"]
+    assert (boards["disco_f100rb"]["cached"], boards["disco_f100rb"]["cached_bytes"]) == (None, 0)
+    for name, in_flash in [("olimex_p405", False), ("bbcmicrobit", True)]:
+        kept = boards[name]
+        assert (kept["cached_bytes"], kept["cached_in_flash"]) == (42 + 1437 * 41, in_flash)
+        assert kept["cached"]["epoch"]["to_board_bytes"] < 150
+        assert kept["cached"]["load"]["to_board_bytes"] > kept["cached_bytes"]
+    assert boards["bbcmicrobit"]["cacheable_samples_in_flash"] == (191 * 1024 - 42) // 41
+    assert boards["disco_f100rb"]["cacheable_samples_in_flash"] == 0
 
 
 def test_plan_in_text_has_every_board_four_times(digits: Path) -> None:

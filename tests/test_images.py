@@ -82,6 +82,8 @@ def test_board_table_tells_the_flash_set_aside(
     symbols = read_built_image(board_name).symbols
     store = symbols.get("store_end", 0) - symbols.get("store_start", 0)
     assert store == BOARDS[board_name].store_bytes
+    samples = symbols.get("samples_end", 0) - symbols.get("samples_start", 0)
+    assert samples == BOARDS[board_name].samples_bytes
 
 
 def test_stack_variables_and_arena_fill_the_ram(

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from core_library import CORE, TESTS_C, compile_program
 from fixgrad.boards import BOARDS
 from fixgrad.cli import cli
-from fixgrad.delivery import Delivery, cacheable, deliver, find_ways
+from fixgrad.delivery import Delivery, cacheable_in_flash, deliver, find_ways
 from fixgrad.device import NO_DATASET, STRETCH_ROOM_BYTES, Device
 from fixgrad.digest import state_digest
 from fixgrad.errors import DoesNotFitError, ModelError, StoreError
@@ -206,7 +206,7 @@ def test_parts_beyond_what_stands_are_refused(url: str) -> None:
 @pytest.mark.parametrize("more", [0, 1])
 def test_a_board_keeps_as_many_samples_as_planned_and_no_more(url: str, more: int) -> None:
     many = samples_of(400_000)
-    count = cacheable(find_ways(many, SMALL), SMALL, ARENA, SIM_BYTES) + more
+    count = cacheable_in_flash(find_ways(many, SMALL), SMALL, ARENA, SIM_BYTES) + more
     # 5 codes of 4 bits in 3 bytes, and the class; head and table.
     assert count - more == (SIM_BYTES - 10 - 16) // 4
     samples = Samples(many.features[:count], many.targets[:count])

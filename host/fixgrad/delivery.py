@@ -142,7 +142,7 @@ def choose(
         return Delivery(wire, region, cached=True, stretches_bytes=stretches)
     region = _head(schedule, 0, bits) + table if bits else NO_DATASET
     streamed = Delivery(wire, region, cached=False)
-    if stream or len(wire) > cacheable(ways, config, arena_bytes, flash_bytes):
+    if stream or len(wire) > cacheable_in_flash(ways, config, arena_bytes, flash_bytes):
         return streamed
     wire, table, bits = _flash_form(ways)
     region = _head(schedule, len(wire), bits) + table + wire.tobytes()
@@ -150,8 +150,23 @@ def choose(
     return Delivery(wire, region, cached=True, stretches_bytes=stretches, streamed=streamed)
 
 
-def cacheable(ways: Ways, config: ModelConfig, arena_bytes: int, flash_bytes: int = 0) -> int:
-    """Return how many samples of this kind a device can keep, whether there are so many or not.
+def cacheable(ways: Ways, config: ModelConfig, arena_bytes: int) -> int:
+    """Return how many samples of this kind a device can keep in RAM, whether there are so many.
+
+    Args:
+        ways: the forms in which they can travel.
+        config: the model.
+        arena_bytes: memory of the device for the model and what lies behind it.
+    """
+    wire, table, _ = _form(ways, config, arena_bytes)
+    room = arena_bytes - plan(config).arena_bytes - STRETCH_ROOM_BYTES
+    return _count(wire, table, room)
+
+
+def cacheable_in_flash(
+    ways: Ways, config: ModelConfig, arena_bytes: int, flash_bytes: int
+) -> int:
+    """Return how many samples of this kind a device can keep in flash, whether there are so many.
 
     Args:
         ways: the forms in which they can travel.
@@ -159,13 +174,9 @@ def cacheable(ways: Ways, config: ModelConfig, arena_bytes: int, flash_bytes: in
         arena_bytes: memory of the device for the model and what lies behind it.
         flash_bytes: flash of the device for samples.
     """
-    wire, table, _ = _form(ways, config, arena_bytes)
-    room = arena_bytes - plan(config).arena_bytes - STRETCH_ROOM_BYTES
-    if room < 0:
-        return 0
-    in_ram = _count(wire, table, room)
     wire, table, _ = _flash_form(ways)
-    return max(in_ram, _count(wire, table, flash_bytes))
+    fits = plan(config).arena_bytes + STRETCH_ROOM_BYTES <= arena_bytes
+    return _count(wire, table, flash_bytes) if fits else 0
 
 
 def _count(wire: NDArray[np.uint8], table: bytes, room: int) -> int:

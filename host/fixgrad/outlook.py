@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fixgrad import costs
 from fixgrad.boards import Board
 from fixgrad.builds import flash_bytes
-from fixgrad.delivery import Delivery, cacheable, choose, find_ways
+from fixgrad.delivery import Delivery, cacheable, cacheable_in_flash, choose, find_ways
 from fixgrad.fitting import largest_batch
 from fixgrad.loops import Part
 from fixgrad.planner import Plan, checkpoint_bytes, checkpoint_bytes_max, plan
@@ -66,8 +66,10 @@ class Outlook:
         work: instructions; None for a core whose costs are not known.
         streamed: an epoch whose samples are sent; None where one sample fits no payload.
         cached: an epoch whose samples the board keeps; None where it cannot keep them.
-        cacheable: samples of this kind that it can keep.
-        cached_bytes: RAM of the run's samples, if it keeps them.
+        cacheable: samples of this kind that it can keep in its RAM.
+        cacheable_in_flash: samples of this kind that it can keep in its flash.
+        cached_bytes: RAM or flash of the run's samples, if it keeps them.
+        cached_in_flash: whether it keeps them in its flash.
         baud: speed of the line.
     """
 
@@ -80,7 +82,9 @@ class Outlook:
     streamed: EpochTraffic | None
     cached: EpochTraffic | None
     cacheable: int
+    cacheable_in_flash: int
     cached_bytes: int
+    cached_in_flash: bool
     baud: int
 
     @property
@@ -143,9 +147,12 @@ def outlooks(prepared: PreparedRun, boards: list[Board], baud: int) -> Iterator[
     for board in boards:
         parts = costs.predict(board.core, config, trace)
         ways_there = [
-            choose(ways, config, schedule, board.arena_bytes, stream=stream)
+            choose(
+                ways, config, schedule, board.arena_bytes, flash_bytes=board.samples_bytes,
+                stream=stream,
+            )
             for stream in (True, False)
-        ]
+        ]  # fmt: skip
         streamed, cached = (_traffic(prepared, way, board, known) for way in ways_there)
         keeps = ways_there[1].cached
         yield Outlook(
@@ -158,7 +165,11 @@ def outlooks(prepared: PreparedRun, boards: list[Board], baud: int) -> Iterator[
             streamed=streamed,
             cached=cached if keeps else None,
             cacheable=cacheable(ways, config, board.arena_bytes),
+            cacheable_in_flash=cacheable_in_flash(
+                ways, config, board.arena_bytes, board.samples_bytes
+            ),
             cached_bytes=len(ways_there[1].region) if keeps else 0,
+            cached_in_flash=ways_there[1].in_flash,
             baud=baud,
         )
 
@@ -170,7 +181,8 @@ def _traffic(
     known: dict[tuple[object, ...], EpochTraffic | None],
 ) -> EpochTraffic | None:
     """Return an epoch's traffic, counted once for boards whose links are alike."""
-    key = (board.payload_max, board.window_bytes, delivery.wire.shape, delivery.cached)
+    way = delivery.wire.shape, delivery.cached, delivery.in_flash
+    key = (board.payload_max, board.window_bytes, way)
     if key not in known:
         known[key] = epoch_traffic(
             delivery, prepared.config, prepared.schedule, board.payload_max, board.window_bytes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fixgrad import protocol
 from fixgrad.delivery import Delivery
-from fixgrad.device import cut_payload, load_chunk, payload_limit, stretches_limit
+from fixgrad.device import cut_payload, flash_chunk, load_chunk, payload_limit, stretches_limit
 from fixgrad.framing import encode_frame
 from fixgrad.model import ModelConfig, state_bytes
 from fixgrad.protocol import Message, Region
@@ -84,7 +84,8 @@ def epoch_traffic(
         frames = list(_data(delivery, schedule, stops, limit, payload_max))
         if not frames:
             return None
-    load = list(_load(delivery.region, load_chunk(limit)))
+    chunk = flash_chunk(payload_max, window_bytes) if delivery.in_flash else load_chunk(limit)
+    load = list(_load(delivery.region, chunk))
     answer = _answer_bytes(Message.DATA_ACK, protocol.DATA_ACK_FIELDS)
     load_answer = _answer_bytes(Message.LOAD_ACK, protocol.LOAD_ACK_FIELDS)
     return EpochTraffic(

@@ -96,7 +96,7 @@ def _print_memory(config: ModelConfig, views: list[Outlook]) -> None:
             f"{_program_bytes(view):,}",
             f"{board.arena_bytes:,}",
             f"{_left_bytes(view):,}",
-            f"{view.cached_bytes:,}",
+            f"{0 if view.cached_in_flash else view.cached_bytes:,}",
             f"{view.cacheable:,}",
             str(view.largest_batch),
             "fits" if view.fits else "does not fit",
@@ -106,7 +106,7 @@ def _print_memory(config: ModelConfig, views: list[Outlook]) -> None:
 
 def _print_flash(views: list[Outlook]) -> None:
     print_line("")
-    numbers = ("flash", "image", "store", "checkpoint")
+    numbers = ("flash", "image", "for samples", "cache", "samples kept", "store", "checkpoint")
     table = new_table("board", *numbers, "", right=numbers)
     for view in views:
         board = view.board
@@ -114,6 +114,9 @@ def _print_flash(views: list[Outlook]) -> None:
             board.name,
             f"{board.flash_bytes:,}",
             "not built" if view.image_bytes is None else f"{view.image_bytes:,}",
+            f"{board.samples_bytes:,}" if board.samples_bytes else "none",
+            f"{view.cached_bytes if view.cached_in_flash else 0:,}",
+            f"{view.cacheable_in_flash:,}",
             f"{board.store_bytes:,}" if board.store_bytes else "none",
             f"{view.checkpoint_bytes:,}",
             "keeps checkpoints" if view.keeps_checkpoints else "keeps none",
@@ -244,10 +247,12 @@ def _report_board(view: Outlook) -> dict[str, object]:
         "program_bytes": _program_bytes(view),
         "model_bytes": board.arena_bytes,
         "cached_bytes": view.cached_bytes,
+        "cached_in_flash": view.cached_in_flash,
         "left_bytes": _left_bytes(view),
         "largest_batch": view.largest_batch,
         "flash_bytes": board.flash_bytes,
         "image_bytes": view.image_bytes,
+        "samples_bytes": board.samples_bytes,
         "store_bytes": board.store_bytes,
         "checkpoint_bytes": view.checkpoint_bytes,
         "keeps_checkpoints": view.keeps_checkpoints,
@@ -257,6 +262,7 @@ def _report_board(view: Outlook) -> dict[str, object]:
         "streamed": None if view.streamed is None else _report_way(view, view.streamed),
         "cached": None if view.cached is None else _report_way(view, view.cached),
         "cacheable_samples": view.cacheable,
+        "cacheable_samples_in_flash": view.cacheable_in_flash,
         "limited_by": view.binds,
     }
 
