@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from fixgrad.cli.output import status
+from fixgrad.cli.output import detail, status
 from fixgrad.device import Device
 from fixgrad.fitting import check_fit, require_fit
 from fixgrad.model import ModelConfig
@@ -30,6 +30,17 @@ def open_device(port: str, baud: int, config: ModelConfig | None = None) -> Iter
     with status(f"opening {port}"):
         device = Device.open(port, baud=baud)
     with device:
+        info = device.info
+        detail(
+            f"{device.url}: {info.board} ({info.core}), firmware {info.firmware:04x}, "
+            f"{info.arena_bytes:,} bytes for a model, digest {info.digest:08x}"
+        )
         if config is not None:
             check_fit(device, config)
         yield device
+        stats = device.stats
+        detail(
+            f"{device.url}: {stats.frames:,} frames, {stats.wire_bytes:,} bytes sent, "
+            f"{stats.retransmitted_bytes:,} of them again, {stats.go_backs} repetitions asked for, "
+            f"{stats.expiries} timers expired, round trip {1000 * stats.round_trip_s:.1f} ms"
+        )
