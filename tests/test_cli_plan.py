@@ -130,10 +130,10 @@ def test_plan_tells_where_the_samples_fit(digits: Path) -> None:
     assert kept["cached"]["load"]["to_board_bytes"] > kept["cached_bytes"]
 
 
-def test_plan_in_text_has_every_board_three_times(digits: Path) -> None:
+def test_plan_in_text_has_every_board_four_times(digits: Path) -> None:
     lines = fixgrad("plan", str(digits), "--baud", "1000000").stdout.splitlines()
     for board in BOARDS:
-        assert sum(line.startswith(f"{board} ") for line in lines) == 3
+        assert sum(line.startswith(f"{board} ") for line in lines) == 4
     assert any(line.startswith("1,437 samples an epoch at 1,000,000 baud") for line in lines)
 
 

@@ -51,6 +51,11 @@ CASES = {
         "run.toml:6: init",
         'init_file = "weights.npz"',
     ),
+    "all layers frozen": (
+        _text(model="frozen_layers = 2"),
+        "run.toml:6: frozen_layers",
+        "nothing to train of 2 layers of weights; type 1 or less",
+    ),
     "file without init": (
         _text(model='init_file = "a.npz"'),
         "run.toml:6: init_file",

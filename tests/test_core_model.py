@@ -34,7 +34,7 @@ BAD_FIELDS = [
     ("layer_count", None, 1),
     ("layer_count", None, 3),
     ("loss", None, 4),
-    ("flags", None, 8),
+    ("flags", None, 16),
     ("flags", None, 128),
     ("batch", None, 0),
     ("input_format", None, 3),

@@ -457,7 +457,7 @@ def hello_ack(request: bytes, **changes: int) -> bytes:
 
 def test_answer_to_hello_is_read_field_by_field() -> None:
     info = connect(hello_ack).info
-    assert (info.board, info.core, info.firmware) == ("a", "b", "1.2")
+    assert (info.board, info.core, info.firmware) == ("a", "b", 0x0102)
     assert (info.boot_id, info.run_id, info.next, info.digest) == (1, 2, 3, 4)
     assert (info.arena_bytes, info.payload_max, info.window_bytes) == (5, 256, 511)
 

@@ -301,7 +301,7 @@ def test_unknown_region_is_a_bad_message(wire: Wire) -> None:
         ({"layer_count": 3}, "layer_count"),
         ({"layer_count": 0}, "layer_count"),
         ({"loss": 4}, "loss"),
-        ({"flags": 8}, "flags"),
+        ({"flags": 16}, "flags"),
         ({"batch": 0}, "batch"),
         ({"input_max": 256}, "input_max"),
         ({"input_format": 3}, "input_format"),

@@ -130,7 +130,7 @@ def test_simulated_board_is_well() -> None:
     reports = list(examine_link("sim://", 115200))
     assert codes(reports) == []
     told = facts(reports)
-    assert (told["board"], told["firmware"], told["damaged_probes"]) == ("posix", "0.1", 0)
+    assert (told["board"], told["firmware"], told["damaged_probes"]) == ("posix", "0000", 0)
     assert {"arena_bytes", "window_bytes", "round_trip_ms"} <= told.keys()
 
 

@@ -129,7 +129,7 @@ def test_unknown_board_lists_the_known_ones() -> None:
 def test_emulate_target_prints_a_port_that_answers(root: Path) -> None:
     board = BOARDS["mps2_an386"]
     build_image(board)
-    core = builds._core_dir(root)
+    core = builds.core_dir(root)
     environment = dict(os.environ)
     if core is not None:
         environment["PLATFORMIO_CORE_DIR"] = str(core)

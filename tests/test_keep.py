@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import random
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import serial
 from fixgrad.delivery import deliver
-from fixgrad.device import Device
+from fixgrad.device import NO_DATASET, Device
 from fixgrad.digest import state_digest
 from fixgrad.errors import LinkError, StoreError
 from fixgrad.model import ModelConfig, State
+from fixgrad.planner import checkpoint_bytes, checkpoint_bytes_max
 from fixgrad.reference import Reference
 from fixgrad.stream import EpochSchedule, Samples
 from fixgrad.training import Checkpoint, EpochDone, Recovered, Tally, train
@@ -53,6 +55,44 @@ def expected() -> State:
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return f"sim://?opt=O1&sanitize=1&flash={tmp_path / 'flash'}"
+
+
+@pytest.mark.parametrize(("config", "levels"), [(SMALL, 16), (SMALL, 200), (MOMENTUM, 16)])
+def test_a_checkpoint_takes_the_bytes_that_are_planned(
+    config: ModelConfig, levels: int, tmp_path: Path, url: str
+) -> None:
+    samples = samples_of(config, levels, 400)
+    schedule = EpochSchedule(400, config.batch, 1, 5, True, lambda step: RATE)
+    region = deliver(samples, config, schedule, ROOM, stream=True).region
+    with Device.open(url) as device:
+        device.load(config, beginning(config), RUN_ID, 0, region)
+        device.save(0)
+    # The record's header: magic, generation, run id, next, bytes, each u32.
+    told = int.from_bytes((tmp_path / "flash").read_bytes()[16:20], "little")
+    assert told == checkpoint_bytes(config, region)
+
+
+def test_the_largest_checkpoint_that_is_planned_is_kept_and_no_larger_one(
+    tmp_path: Path,
+) -> None:
+    def model(width: int) -> ModelConfig:
+        return replace(SMALL, layers=(5, width, 3)).with_budgets()
+
+    # A unit more takes 5 + 3 weights of 2 bytes and a bias of 4.
+    most = checkpoint_bytes_max(2 << 20)
+    width = 4 + (most - checkpoint_bytes(SMALL, NO_DATASET)) // 20
+    with Device.open(f"sim://?flash={tmp_path / 'flash'}") as device:
+        for config, fits in [(model(width), True), (model(width + 1), False)]:
+            assert (checkpoint_bytes(config, NO_DATASET) <= most) == fits
+            state = beginning(config)
+            for weights in state.weights:
+                weights //= 1000  # so wide a layer has weights of few bits
+            device.load(config, state, RUN_ID, 0)
+            if fits:
+                device.save(0)
+                continue
+            with pytest.raises(StoreError):
+                device.save(0)
 
 
 def loaded(device: Device, position: int = 0) -> None:

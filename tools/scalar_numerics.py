@@ -1,10 +1,11 @@
 """docs/NUMERICS.md once more: plain Python integers, one scalar at a time, from the text alone.
 
 Imports nothing from fixgrad and shares no code with it. It makes the vector files of what the
-other implementation of `host/fixgrad/vectors/` does not know (sign activations) and is slow.
+other implementation of `host/fixgrad/vectors/` does not know (sign activations, frozen layers) and
+is slow.
 
     python tools/scalar_numerics.py --check     every vector file, step by step
-    python tools/scalar_numerics.py --write     write the sign vectors
+    python tools/scalar_numerics.py --write     write those vectors
 """
 
 from __future__ import annotations
@@ -117,6 +118,7 @@ class Scalar:
         self.every, self.k = config["decay_every"], config["decay_shift"]
         self.clip = config["clip_exponent"]
         self.adaptive, self.widen = config["adaptive"], config["widen"]
+        self.frozen = config.get("frozen", 0)
         self.w = [arrays[f"weights_{i}"].astype(int).tolist() for i in range(self.count)]
         self.b = [arrays[f"bias_{i}"].astype(int).tolist() for i in range(self.count)]
         self.v = [[[0] * len(row) for row in w] for w in self.w]
@@ -192,13 +194,13 @@ class Scalar:
     def backward(
         self, rows: list[list[int]], gates: Any, d: list[int], exponent: int
     ) -> list[tuple[list[int], int, int]]:
-        """Return (mantissas, ed, md) of every layer."""
+        """Return (mantissas, ed, md) of every trained layer."""
         m, sh = norm(d, self.db[-1])
         ed, md = exponent + sh, max(map(abs, m))
         if self.clip is not None and md > 0:
             ed -= max(0, ed + md.bit_length() - self.clip)
         deltas = [(m, ed, md)]
-        for i in range(self.count - 1, 0, -1):
+        for i in range(self.count - 1, self.frozen, -1):
             m, ed, _ = deltas[0]
             e = [sum(self.w[i][j][c] * m[j] for j in range(len(m))) for c in range(self.n[i])]
             ex, act, a, ab = self.ew[i] + ed, self.act[i - 1], rows[i], self.ab[i - 1]
@@ -265,9 +267,10 @@ class Scalar:
     def end(self, amx: list[int]) -> None:
         """Do what section 7 lists."""
         if self.every and self.t % self.every == self.every - 1:
-            for i, w in enumerate(self.w):
+            for i in range(self.frozen, self.count):
                 self.w[i] = [
-                    [v - ((v + (self.draw() >> (32 - self.k))) >> self.k) for v in row] for row in w
+                    [v - ((v + (self.draw() >> (32 - self.k))) >> self.k) for v in row]
+                    for row in self.w[i]
                 ]
         for i in range(1, self.count):
             if not self.adaptive or self.act[i - 1] not in ("relu", "leaky"):
@@ -288,7 +291,8 @@ class Scalar:
                         self.vb[i] = [clamp(2 * v, -(2**22), 2**22) for v in self.vb[i]]
             else:
                 self.low[i] = 0
-        if sum(p * q for p, q in zip(self.n, self.n[1:], strict=False)) % 2 == 0:
+        trained = zip(self.n[self.frozen :], self.n[self.frozen + 1 :], strict=False)
+        if sum(p * q for p, q in trained) % 2 == 0:
             self.draw()
         self.t = (self.t + 1) & MASK
 
@@ -301,9 +305,9 @@ class Scalar:
             d, exponent, part = self.error(z, y)
             loss += part
             deltas.append(self.backward(rows, gates, d, exponent))
-        for i in range(self.count):
+        for i in range(self.frozen, self.count):
             inputs = [rows[i] for rows, _, _ in passes]
-            self.update(i, inputs, [sample[i] for sample in deltas], lrm, elr)
+            self.update(i, inputs, [sample[i - self.frozen] for sample in deltas], lrm, elr)
         self.end(amx)
         return min(loss, MASK)
 
@@ -321,8 +325,8 @@ def replay(config: dict[str, Any], arrays: Any) -> tuple[Scalar, list[int], list
     return model, digests, losses
 
 
-def sign_cases() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-    """Return the sign cases, without results: name -> (config, arrays)."""
+def cases() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the cases made here, without results: name -> (config, arrays)."""
     return {
         "sign_softmax": _case("sign_softmax", [12, 16, 3], ["sign"], "softmax_cross_entropy"),
         "sign_momentum_decay_mixed": _case(
@@ -332,6 +336,15 @@ def sign_cases() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
         "sign_deep_clip_squared_error": _case(
             "sign_deep_clip_squared_error", [5, 8, 7, 2], ["sign", "sign"], "squared_error",
             clip_exponent=-2, activation_bits=[15, 8], widen=True, signed=True,
+        ),
+        "frozen_momentum_decay_deep": _case(
+            "frozen_momentum_decay_deep", [6, 9, 8, 7, 4], ["relu", "leaky", "tanh"],
+            "softmax_cross_entropy", frozen=2, momentum_q8=230, decay_every=4,
+            activation_exponent=[-8, -12, -12, -8],
+        ),
+        "frozen_all_but_the_last": _case(
+            "frozen_all_but_the_last", [5, 9, 3], ["relu"], "softmax_cross_entropy", frozen=1,
+            decay_every=3,
         ),
     }
 
@@ -432,7 +445,7 @@ def check(path: Path) -> str:
 def main() -> int:
     """Write or check; return the exit code."""
     if "--write" in sys.argv[1:]:
-        for name, (config, arrays) in sign_cases().items():
+        for name, (config, arrays) in cases().items():
             write(name, config, arrays)
         return 0
     wrong = 0

@@ -7,8 +7,10 @@
 #include "port.h"
 #include "reply.h"
 
-#define FIRMWARE_MAJOR 0u
-#define FIRMWARE_MINOR 1u
+/* A checksum of the sources, which the build gives. */
+#ifndef FIRMWARE_IDENTITY
+#define FIRMWARE_IDENTITY 0u
+#endif
 
 enum { AT_TYPE = 0, AT_SESSION = 1, AT_POS = 2 };
 
@@ -30,7 +32,7 @@ static REPLY_FUNCTION void reply_hello(link_t *l, uint32_t nonce)
     uint8_t head[HELLO_ACK_BYTES];
     head[HELLO_ACK_AT_PROTOCOL] = PROTOCOL_VERSION;
     head[HELLO_ACK_AT_NUMERICS] = NUMERICS_VERSION;
-    bytes_put_u16(head + HELLO_ACK_AT_FIRMWARE, FIRMWARE_MAJOR << 8 | FIRMWARE_MINOR);
+    bytes_put_u16(head + HELLO_ACK_AT_FIRMWARE, FIRMWARE_IDENTITY);
     bytes_put_u32(head + HELLO_ACK_AT_SCHEMA, PROTOCOL_SCHEMA);
     bytes_put_u32(head + HELLO_ACK_AT_BOOT_ID, l->boot_id);
     bytes_put_u32(head + HELLO_ACK_AT_RUN_ID, l->trainer.run_id);

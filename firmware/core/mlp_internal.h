@@ -53,6 +53,12 @@ static inline mlp_layer_t *mlp_last_layer(const mlp_t *m)
     return mlp_layer(m, m->layer_count - 1u);
 }
 
+/* F: the first layers that are not trained. */
+static inline uint32_t mlp_frozen(const mlp_t *m)
+{
+    return m->flags / MODEL_FLAG_FROZEN;
+}
+
 static inline uint32_t mlp_weight_count(const mlp_layer_t *layer)
 {
     return (uint32_t)layer->inputs * layer->outputs;

@@ -42,13 +42,11 @@ static const struct {
     uint8_t at, low, high;
 } head_ranges[] = {
     {MODEL_AT_LOSS, 0, LOSS_SIGMOID_SQUARED_ERROR},
-    {MODEL_AT_FLAGS, 0, MODEL_FLAG_ADAPTIVE | MODEL_FLAG_WIDEN | MODEL_FLAG_CLIP},
     {MODEL_AT_INPUT_FORMAT, 0, INPUT_I16},
     {MODEL_AT_UPDATE_BITS, LIMIT_BITS_MIN, LIMIT_DELTA_BITS_MAX},
     {MODEL_AT_VELOCITY_BITS, 1, LIMIT_VELOCITY_BITS_MAX},
     {MODEL_AT_DECAY_SHIFT, 1, LIMIT_DECAY_SHIFT_MAX},
 };
-_Static_assert((MODEL_FLAG_ADAPTIVE | MODEL_FLAG_WIDEN | MODEL_FLAG_CLIP) == 7, "all lower bits");
 
 /* Returns the offset of a bad field in the head of the region, or -1. */
 static __attribute__((noinline)) int check_head(const uint8_t *model, size_t model_bytes)
@@ -59,6 +57,9 @@ static __attribute__((noinline)) int check_head(const uint8_t *model, size_t mod
     const uint32_t layers = model[MODEL_AT_LAYER_COUNT];
     if (layers == 0 || model_bytes != MODEL_BYTES + layers * LAYER_BYTES) {
         return MODEL_AT_LAYER_COUNT;
+    }
+    if (model[MODEL_AT_FLAGS] / MODEL_FLAG_FROZEN >= layers) {
+        return MODEL_AT_FLAGS;
     }
     for (uint32_t i = 0; i < sizeof head_ranges / sizeof head_ranges[0]; i++) {
         const uint8_t at = head_ranges[i].at;

@@ -155,18 +155,18 @@ void mlp_backward_layer(mlp_t *m, uint32_t l)
 /* One training step on the collected batch. */
 static void run_step(mlp_t *m)
 {
-    const uint32_t last = m->layer_count - 1u;
+    const uint32_t last = m->layer_count - 1u, frozen = mlp_frozen(m);
     for (uint32_t l = 0; l < last; l++) {
         profile_enter(PHASE_FORWARD, l);
         mlp_forward_layer(m, l);
     }
     profile_enter(PHASE_LOSS, last);
     mlp_lose_batch(m);
-    for (uint32_t l = last; l > 0; l--) {
+    for (uint32_t l = last; l > frozen; l--) {
         profile_enter(PHASE_BACKWARD, l);
         mlp_backward_layer(m, l);
     }
-    for (uint32_t l = 0; l <= last; l++) {
+    for (uint32_t l = frozen; l <= last; l++) {
         profile_enter(PHASE_UPDATE, l);
         mlp_update_layer(m, l, m->size);
     }

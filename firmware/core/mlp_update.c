@@ -231,9 +231,11 @@ void mlp_end_batch(mlp_t *m)
     uint32_t weights = 0;
     for (uint32_t l = 0; l < m->layer_count; l++) {
         const mlp_layer_t *layer = mlp_layer(m, l);
-        weights += mlp_weight_count(layer);
-        if (decays) { /* item 1: w -= (w + (draw >> (32 - k))) >> k */
-            shrink(m, layer, m->decay_shift, 1);
+        if (l >= mlp_frozen(m)) {
+            weights += mlp_weight_count(layer);
+            if (decays) { /* item 1: w -= (w + (draw >> (32 - k))) >> k */
+                shrink(m, layer, m->decay_shift, 1);
+            }
         }
         if (l > 0 && (m->flags & MODEL_FLAG_ADAPTIVE)) {
             adapt(m, l);

@@ -90,12 +90,12 @@ def build_image(board: Board, *, profile: bool = False, standalone: bool = False
     environment = STANDALONE + board.name if standalone else board.name
     image = folder / environment / "firmware.elf"
     stamp = image.with_name("fixgrad.stamp")
-    core = _core_dir(project)
+    core = core_dir(project)
     wanted = hashlib.sha256(
         f"{core}{_fingerprint(project / 'firmware')}".encode()
         + (project / "platformio.ini").read_bytes()
     ).hexdigest()
-    with _locked(project):
+    with project_lock(project):
         if not _is_current(image, stamp, wanted):
             settings = PROFILE_FLAGS if profile else {}
             _run_platformio(project, core, environment, folder, settings)
@@ -134,7 +134,7 @@ def _is_current(image: Path, stamp: Path, wanted: str) -> bool:
 
 
 @contextlib.contextmanager
-def _locked(project: Path) -> Iterator[None]:
+def project_lock(project: Path) -> Iterator[None]:
     """Keep other processes from building in the same project."""
     workspace = project / ".pio"
     workspace.mkdir(exist_ok=True)
@@ -144,7 +144,7 @@ def _locked(project: Path) -> Iterator[None]:
         yield
 
 
-def _core_dir(project: Path) -> Path | None:
+def core_dir(project: Path) -> Path | None:
     """Return PlatformIO's core directory; None lets it use its own default."""
     named = os.environ.get("PLATFORMIO_CORE_DIR")
     if named:
@@ -153,9 +153,21 @@ def _core_dir(project: Path) -> Path | None:
     return offline if offline.exists() else None
 
 
-def _run_platformio(
+def platformio_call(
     project: Path, core: Path | None, environment: str, folder: Path, settings: dict[str, str]
-) -> None:
+) -> tuple[list[str], dict[str, str]]:
+    """Return the command that makes PlatformIO build, and its environment variables.
+
+    Args:
+        project: folder of platformio.ini.
+        core: PlatformIO's core directory; None: its own default.
+        environment: what to build.
+        folder: where the images go.
+        settings: more environment variables.
+
+    Raises:
+        BuildError: PlatformIO is missing.
+    """
     if importlib.util.find_spec("platformio") is None:
         raise BuildError(
             f"PlatformIO is missing, {environment} cannot be built: "
@@ -170,7 +182,13 @@ def _run_platformio(
     }
     if core is not None:
         variables["PLATFORMIO_CORE_DIR"] = str(core)
-    command = [sys.executable, "-m", "platformio", "run", "-e", environment]
+    return [sys.executable, "-m", "platformio", "run", "-e", environment], variables
+
+
+def _run_platformio(
+    project: Path, core: Path | None, environment: str, folder: Path, settings: dict[str, str]
+) -> None:
+    command, variables = platformio_call(project, core, environment, folder, settings)
     try:
         result = subprocess.run(
             command,
@@ -186,16 +204,16 @@ def _run_platformio(
     except subprocess.TimeoutExpired as error:
         raise BuildError(
             f"building {environment} took longer than {BUILD_TIMEOUT_S} s; "
-            f"run it yourself: {_shown(project, command)}"
+            f"run it yourself: {shown_command(project, command)}"
         ) from error
     if result.returncode != 0:
         raise BuildError(
-            f"building {environment} failed: {_reason(result.stdout)}; "
+            f"building {environment} failed: {failure_reason(result.stdout)}; "
             f"{_remedy(project, core, command)}"
         )
 
 
-def _reason(output: str) -> str:
+def failure_reason(output: str) -> str:
     """Return the lines of a failed build that say why."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if ERROR_LINE.search(line)]
@@ -204,7 +222,7 @@ def _reason(output: str) -> str:
 
 
 def _remedy(project: Path, core: Path | None, command: list[str]) -> str:
-    everything = f"all of its output: {_shown(project, command)}"
+    everything = f"all of its output: {shown_command(project, command)}"
     if core is not None:
         return everything
     return (
@@ -213,5 +231,6 @@ def _remedy(project: Path, core: Path | None, command: list[str]) -> str:
     )
 
 
-def _shown(project: Path, command: list[str]) -> str:
+def shown_command(project: Path, command: list[str]) -> str:
+    """Return what to type to run the command in its folder."""
     return f"cd {shlex.quote(str(project))} && {shlex.join(command)}"

@@ -83,6 +83,16 @@ def _initial(run: RunFile) -> Iterator[Refusal]:
         )
 
 
+def _frozen(run: RunFile) -> Iterator[Refusal]:
+    layers = len(run.model.layers) - 1
+    if run.model.frozen_layers >= layers:
+        yield (
+            "model", "frozen_layers",
+            f"leaves nothing to train of {layers} layer{'s' * (layers > 1)} of weights; type "
+            f"{layers - 1}{' or less' if layers > 1 else ''}",
+        )
+
+
 def _schedule(run: RunFile) -> Iterator[Refusal]:
     t = run.training
     needs = {
@@ -153,5 +163,5 @@ def _update(run: RunFile) -> Iterator[Refusal]:
 
 
 _RULES: tuple[Callable[[RunFile], Iterator[Refusal]], ...] = (
-    _outputs, _data, _initial, _schedule, _stopping, _update,
+    _outputs, _data, _initial, _frozen, _schedule, _stopping, _update,
 )

@@ -80,7 +80,7 @@ class DeviceInfo:
     Attributes:
         board: PlatformIO board id.
         core: processor core.
-        firmware: version, "major.minor".
+        firmware: checksum of its sources; 0: it was built without.
         protocol, numerics: versions.
         boot_id: differs after every reset.
         run_id: the run it holds; 0 means none.
@@ -93,7 +93,7 @@ class DeviceInfo:
 
     board: str
     core: str
-    firmware: str
+    firmware: int
     protocol: int
     numerics: int
     boot_id: int
@@ -780,7 +780,7 @@ class Device:
         return DeviceInfo(
             board=board,
             core=core,
-            firmware=f"{values['firmware'] >> 8}.{values['firmware'] & 0xFF}",
+            firmware=values["firmware"],
             protocol=version,
             numerics=values["numerics"],
             boot_id=values["boot_id"],

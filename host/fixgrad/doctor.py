@@ -119,7 +119,7 @@ SILENT = Kind(
     "nothing answers",
     "The board has no power, holds no fixgrad firmware, is held in reset, or TX and RX are not "
     "crossed; or this is not its port.",
-    "Flash the firmware (`pio run -e BOARD -t upload`), check that the board's TX goes to the "
+    "Flash the firmware (`fixgrad flash BOARD --port URL`), check that the board's TX goes to the "
     "adapter's RX, press reset, run the doctor again.",
     _LINK,
 )
@@ -128,8 +128,8 @@ FOREIGN = Kind(
     "what answers is not fixgrad",
     "Another firmware, another device on this port, or a wrong baud rate that turns bytes into "
     "noise.",
-    "Check the port with `fixgrad ports`, flash the firmware, and give the board's speed by "
-    "`--baud`.",
+    "Check the port with `fixgrad ports`, flash the firmware (`fixgrad flash BOARD`), and give the "
+    "board's speed by `--baud`.",
     _LINK,
 )
 ECHO = Kind(

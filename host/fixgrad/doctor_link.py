@@ -186,7 +186,7 @@ def _versions(answer: Frame) -> Iterator[Report]:
             doctor.OTHER_TABLE,
             f"firmware {values['schema']:08x}, fixgrad {protocol.schema_hash():08x}",
         )
-    version = f"{values['firmware'] >> 8}.{values['firmware'] & 0xFF}"
+    version = f"{values['firmware']:04x}"
     yield Fact("board", board, f"{board}, {core}, firmware {version}")
     yield Fact("core", core, f"protocol {theirs}, arithmetic {values['numerics']}")
     yield Fact("firmware", version, f"run {values['run_id']:08x}, at sample {values['next']}")

@@ -114,6 +114,15 @@ class Emulator:
             unused += 4
         return unused, reserved
 
+    def store(self) -> bytes:
+        """Return what the flash holds that the board sets aside for checkpoints.
+
+        Raises:
+            PortError: QEMU has ended.
+        """
+        start, end = (self._image.symbols[name] for name in ("store_start", "store_end"))
+        return self.memory(start, end - start)
+
     def stop(self) -> None:
         """End the machine.
 
@@ -122,8 +131,7 @@ class Emulator:
         """
         try:
             if self._flash is not None:
-                start, end = (self._image.symbols[name] for name in ("store_start", "store_end"))
-                self._flash.write_bytes(self.memory(start, end - start))
+                self._flash.write_bytes(self.store())
         finally:
             self._close()
 

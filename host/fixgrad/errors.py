@@ -75,3 +75,9 @@ class StoreError(FixgradError):
     """The board cannot keep a checkpoint in its flash."""
 
     exit_code = 12
+
+
+class FlashError(FixgradError):
+    """The firmware could not be written, or what answers afterwards is not what was written."""
+
+    exit_code = 13

@@ -117,6 +117,7 @@ class FloatMLP:
         momentum: float = 0.0,
         decay: float = 0.0,
         decay_every: int = 0,
+        frozen: int = 0,
         dtype: type[np.floating] = np.float64,
     ) -> None:
         """Take a copy of the initial parameters.
@@ -130,6 +131,7 @@ class FloatMLP:
             momentum: share of the velocity that a step keeps.
             decay: share of every weight that is taken away by a decay.
             decay_every: steps between decays; 0 switches decay off.
+            frozen: the first layers that are not trained.
             dtype: np.float64 or np.float32.
 
         Raises:
@@ -151,6 +153,7 @@ class FloatMLP:
         self._momentum = momentum
         self._decay = decay
         self._decay_every = decay_every
+        self._frozen = frozen
         self._dtype = dtype
         self._velocities = [np.zeros_like(p) for p in (*self.weights, *self.biases)]
 
@@ -175,6 +178,7 @@ class FloatMLP:
             momentum=config.momentum / 256,
             decay=2.0**-config.decay_shift,
             decay_every=config.decay_every,
+            frozen=config.frozen,
             dtype=dtype,
         )
 
@@ -225,15 +229,17 @@ class FloatMLP:
         rate = self._dtype(learning_rate / self._batch)
         momentum = self._dtype(self._momentum)
         parameters = [*self.weights, *self.biases]
-        for parameter, velocity, gradient in zip(
-            parameters, self._velocities, [*by_weight, *by_bias], strict=True
+        for index, (parameter, velocity, gradient) in enumerate(
+            zip(parameters, self._velocities, [*by_weight, *by_bias], strict=True)
         ):
+            if index % len(self.weights) < self._frozen:
+                continue
             velocity *= momentum
             velocity += rate * gradient
             parameter -= velocity
         every = self._decay_every
         if every and self.step_count % every == every - 1:
-            for weights in self.weights:
+            for weights in self.weights[self._frozen :]:
                 weights *= self._dtype(1 - self._decay)
         self.step_count += 1
         return loss

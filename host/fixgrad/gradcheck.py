@@ -107,7 +107,8 @@ def gradcheck(
         LinkError: the device stopped answering.
     """
     config = dataclasses.replace(
-        config, momentum=0, decay_every=0, widen=False, clip_exponent=None, adaptive=False
+        config, momentum=0, decay_every=0, widen=False, clip_exponent=None, adaptive=False,
+        frozen=0,
     )
     state = _calibrated(config, initial, samples)
     exact = _model(config, state)

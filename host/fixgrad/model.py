@@ -19,6 +19,8 @@ from fixgrad.protocol import LIMITS, Activation, InputFormat, Loss, ModelFlag
 INT32_MAX = 2**31 - 1
 ACCUMULATOR_BUDGET = INT32_MAX - LIMITS["BIAS_MAX"]
 UPDATE_BUDGET = 2**30
+FROZEN_MAX = 255 // ModelFlag.FROZEN
+"""Frozen layers that the flags of the MODEL region can count."""
 
 INPUT_DTYPES: dict[InputFormat, type[np.integer]] = {
     InputFormat.U8: np.uint8,
@@ -48,6 +50,7 @@ class ModelConfig:
         clip_exponent: power-of-two norm limit of the output delta; None switches it off.
         adaptive: adaptive activation exponents.
         widen: widening of saturated layers.
+        frozen: the first layers that are not trained.
     """
 
     layers: tuple[int, ...]
@@ -67,6 +70,7 @@ class ModelConfig:
     clip_exponent: int | None = None
     adaptive: bool = True
     widen: bool = False
+    frozen: int = 0
 
     @property
     def layer_count(self) -> int:
@@ -169,6 +173,7 @@ class ModelConfig:
         _within("decay_shift", self.decay_shift, 1, LIMITS["DECAY_SHIFT_MAX"])
         if self.clip_exponent is not None:
             _within("clip_exponent", self.clip_exponent, -128, 127)
+        _within("frozen layers", self.frozen, 0, min(count - 1, FROZEN_MAX))
         self._check_budgets()
 
     def _check_budgets(self) -> None:
@@ -214,7 +219,7 @@ class ModelConfig:
             numerics=protocol.NUMERICS_VERSION,
             layer_count=self.layer_count,
             loss=self.loss,
-            flags=int(flags),
+            flags=int(flags) + self.frozen * ModelFlag.FROZEN,
             batch=self.batch,
             input_max=self.input_max,
             input_format=self.input_format,

@@ -11,7 +11,7 @@ from fixgrad.builds import flash_bytes
 from fixgrad.delivery import Delivery, cacheable, choose, find_ways
 from fixgrad.fitting import largest_batch
 from fixgrad.loops import Part
-from fixgrad.planner import Plan, plan
+from fixgrad.planner import Plan, checkpoint_bytes, checkpoint_bytes_max, plan
 from fixgrad.protocol import Phase
 from fixgrad.run import PreparedRun
 from fixgrad.steptrace import trace_step
@@ -62,6 +62,7 @@ class Outlook:
         layout: bytes of the model.
         largest_batch: the largest one that fits.
         image_bytes: flash of the image; None if it was not built yet.
+        checkpoint_bytes: flash of a checkpoint, where the board keeps one.
         work: instructions; None for a core whose costs are not known.
         streamed: an epoch whose samples are sent; None where one sample fits no payload.
         cached: an epoch whose samples the board keeps; None where it cannot keep them.
@@ -74,6 +75,7 @@ class Outlook:
     layout: Plan
     largest_batch: int
     image_bytes: int | None
+    checkpoint_bytes: int
     work: Work | None
     streamed: EpochTraffic | None
     cached: EpochTraffic | None
@@ -85,6 +87,11 @@ class Outlook:
     def fits(self) -> bool:
         """Whether the model fits the RAM that is for it."""
         return self.layout.arena_bytes <= self.board.arena_bytes
+
+    @property
+    def keeps_checkpoints(self) -> bool:
+        """Whether a checkpoint fits the flash that the board sets aside for it."""
+        return self.checkpoint_bytes <= checkpoint_bytes_max(self.board.store_bytes)
 
     @property
     def traffic(self) -> EpochTraffic | None:
@@ -142,6 +149,7 @@ def outlooks(prepared: PreparedRun, boards: list[Board], baud: int) -> Iterator[
             layout=layout,
             largest_batch=largest_batch(config, board.arena_bytes, len(prepared.train)),
             image_bytes=flash_bytes(board),
+            checkpoint_bytes=checkpoint_bytes(config, ways_there[0].region),
             work=None if parts is None else Work(parts, schedule.steps_per_epoch),
             streamed=streamed,
             cached=cached if keeps else None,

@@ -6,8 +6,15 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from fixgrad.model import INPUT_DTYPES, ModelConfig
+from fixgrad.model import INPUT_DTYPES, ModelConfig, state_bytes
 from fixgrad.protocol import Activation, Loss
+
+CHECKPOINT_HEAD_BYTES = 12
+"""Lengths in front of what a board keeps in its flash."""
+
+FLASH_BANKS = 2
+_AROUND_CHECKPOINT_BYTES = 2 * 32 + 4
+"""Header, seal and CRC."""
 
 LAYER_RECORD_BYTES = 20
 SCALE_BYTES = 4
@@ -55,6 +62,21 @@ class Plan:
     def parts(self) -> dict[str, int]:
         """Return the bytes of each part by its name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def checkpoint_bytes(config: ModelConfig, region: bytes) -> int:
+    """Return the bytes of a checkpoint in a board's flash: MODEL, STATE and DATASET.
+
+    Args:
+        config: the model.
+        region: DATASET of a run that is streamed, as one that is kept in flash is.
+    """
+    return CHECKPOINT_HEAD_BYTES + state_bytes(config) + len(config.encode()) + len(region)
+
+
+def checkpoint_bytes_max(store_bytes: int) -> int:
+    """Return the largest checkpoint that a store of so many bytes takes: one in each bank."""
+    return max(0, store_bytes // FLASH_BANKS - _AROUND_CHECKPOINT_BYTES)
 
 
 def activation_bytes(activation: Activation, bits: int) -> int:

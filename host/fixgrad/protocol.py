@@ -131,11 +131,12 @@ class InputFormat(enum.IntEnum):
 
 
 class ModelFlag(enum.IntFlag):
-    """Options in the MODEL region."""
+    """Options in the MODEL region; the bits from FROZEN on count the frozen layers."""
 
     ADAPTIVE = 1
     WIDEN = 2
     CLIP = 4
+    FROZEN = 8
 
 
 # (field, width in bytes); negative widths are signed. In wire order.

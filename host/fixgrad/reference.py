@@ -52,8 +52,8 @@ class LayerDetail:
     Attributes:
         amx: largest magnitude this layer's input had before its clamp; 0 unless the
             input comes from a ReLU or leaky layer.
-        update_exponent: E of section 6.
-        update_shift: s of section 6.
+        update_exponent: E of section 6; 0 in a frozen layer.
+        update_shift: s of section 6; 0 in a frozen layer.
         saturated: a clamp of section 6 item 3 changed a value (counted in wsat).
         activations_saturated: clamped values of this layer's input (counted in asat).
         biases_saturated: clamped biases (counted in bsat).
@@ -136,7 +136,7 @@ class Reference:
         self.counts_unchanged = False
         sizes = [w.size for w in state.weights]
         self._jump = fn.JumpAhead(max(sizes))
-        self._discard = sum(sizes) % 2 == 0
+        self._discard = sum(sizes[config.frozen :]) % 2 == 0
 
     def step(
         self, features: Features, targets: Targets, lr_mantissa: int, lr_exponent: int
@@ -167,8 +167,10 @@ class Reference:
         error, exponent, losses = self._error(forward.logits, y)
         correct = int(np.count_nonzero(self._correct(forward.logits, y)))
         deltas = self._backward(forward, error, exponent)
+        frozen = self.config.frozen
         details = tuple(
-            self._update(layer, forward, deltas[layer], lr_mantissa, lr_exponent)
+            _frozen_detail(forward, layer) if layer < frozen
+            else self._update(layer, forward, deltas[layer - frozen], lr_mantissa, lr_exponent)
             for layer in range(self.config.layer_count)
         )
         self._end_batch(forward.amx)
@@ -298,7 +300,7 @@ class Reference:
     # Section 5
 
     def _backward(self, forward: _Forward, error: Ints, exponent: int) -> list[_Delta]:
-        """Return the delta of every layer."""
+        """Return the delta of every layer that is trained."""
         config, state = self.config, self.state
         mantissa, shift, most = fn.norm(error, config.delta_bits[-1])
         ed = exponent + shift
@@ -306,7 +308,7 @@ class Reference:
             excess = np.maximum(0, ed + fn.blen(most) - config.clip_exponent)
             ed -= np.where(most > 0, excess, 0)
         deltas = [_Delta(mantissa, ed, most)]
-        for layer in range(config.layer_count - 1, 0, -1):
+        for layer in range(config.layer_count - 1, config.frozen, -1):
             above = deltas[0]
             e = _product(above.mantissa, state.weights[layer])
             assert np.abs(e).max(initial=0) <= INT32_MAX
@@ -448,7 +450,7 @@ class Reference:
     def _end_batch(self, amx: list[int]) -> None:
         config, state = self.config, self.state
         if config.decay_every and state.step % config.decay_every == config.decay_every - 1:
-            for weights in state.weights:
+            for weights in state.weights[config.frozen :]:
                 r = self._draw(weights.size).reshape(weights.shape)
                 noise = (r >> np.uint32(32 - config.decay_shift)).view(np.int32)
                 w = weights.astype(np.int32)
@@ -481,6 +483,11 @@ class Reference:
                     velocity = state.bias_velocities[index]
                     velocity[...] = np.clip(2 * velocity, -BIAS_VELOCITY_MAX, BIAS_VELOCITY_MAX)
         state.low[index - 1] = low
+
+
+def _frozen_detail(forward: _Forward, layer: int) -> LayerDetail:
+    """Return what a step did in a layer that is not trained."""
+    return LayerDetail(forward.amx[layer], 0, 0, False, forward.saturated[layer], 0, False)
 
 
 def _float_product(a: NDArray[np.integer], b: NDArray[np.integer]) -> Floats:

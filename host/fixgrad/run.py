@@ -304,6 +304,7 @@ def build_config(run: RunFile, scaling: Scaling) -> ModelConfig:
         clip_exponent=training.clip,
         adaptive=training.adaptive,
         widen=training.widen,
+        frozen=model.frozen_layers,
     ).with_budgets()
     try:
         config.check()

@@ -55,6 +55,7 @@ class ModelSettings:
     init_scale: float
     init_file: str | None
     headroom: str | float
+    frozen_layers: int
 
 
 @dataclass(frozen=True)

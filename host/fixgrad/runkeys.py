@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from fixgrad.datasets import BUILTIN_CLASSES, BUILTIN_VALUES, SCALE_METHODS
 from fixgrad.initial import FROM_FILE
+from fixgrad.model import FROZEN_MAX
 from fixgrad.protocol import LIMITS, Activation, Loss
 from fixgrad.quantize import INITIALISATIONS as DRAWN
 from fixgrad.schedules import SCHEDULES
@@ -310,6 +311,10 @@ KEYS: Final = (
         "model", "headroom", _headroom, "auto", 'headroom = "auto"',
         "How far weights may grow beyond the largest initial one before they saturate; `plan`\n"
         "shows what auto chooses.",
+    ),
+    Key(
+        "model", "frozen_layers", _whole(0, FROZEN_MAX), 0, "frozen_layers = 1",
+        "The first layers that are not trained: they keep the weights they start with.",
     ),
     Key("training", "epochs", _whole(1, 10**6), 30, "epochs = 30", "Passes over the data."),
     Key(

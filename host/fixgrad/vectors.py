@@ -196,6 +196,7 @@ def _model(config: dict[str, Any], x: NDArray[Any]) -> ModelConfig:
         clip_exponent=None if clip is None else int(clip),
         adaptive=bool(config["adaptive"]),
         widen=bool(config["widen"]),
+        frozen=int(config.get("frozen", 0)),
     )
 
 

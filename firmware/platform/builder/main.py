@@ -2,7 +2,8 @@
 
 The flags are those that PlatformIO's ststm32 passes to such a project, so that a board gets the
 same image from either builder. A board with vector registers names `build.float_abi` besides: the
-compiler uses them only where it may pass floating-point values in them.
+compiler uses them only where it may pass floating-point values in them. `-t upload` runs the
+project's `upload_command`.
 """
 
 from SCons.Script import Builder, Default, DefaultEnvironment
@@ -56,3 +57,7 @@ program = env.BuildProgram()
 images = [convert("$BUILD_DIR/${PROGNAME}", program) for convert in (env.ElfToBin, env.ElfToHex)]
 env.Depends(images, "checkprogsize")
 Default(env.Alias("buildprog", images))
+if env.GetProjectOption("upload_command", ""):
+    env.AddPlatformTarget(
+        "upload", images[0], env.VerboseAction("$UPLOADCMD", "Uploading $SOURCE"), "Upload"
+    )

@@ -60,6 +60,7 @@ def plan(run_file: Path, names: tuple[str, ...], baud: int, as_json: bool) -> No
             "board keeps all, else once an epoch"
         )
         _print_time(prepared, views, baud)
+        _print_flash(views)
         _print_ranges(prepared)
     for view in views:
         if names:
@@ -82,7 +83,7 @@ def _print_memory(config: ModelConfig, views: list[Outlook]) -> None:
     print_line("")
     numbers = (
         "RAM", "stack", "link", "program", "for models", "left", "cache", "samples kept",
-        "largest batch", "flash", "image",
+        "largest batch",
     )  # fmt: skip
     table = new_table("board", *numbers, "", right=numbers)
     for view in views:
@@ -98,9 +99,24 @@ def _print_memory(config: ModelConfig, views: list[Outlook]) -> None:
             f"{view.cached_bytes:,}",
             f"{view.cacheable:,}",
             str(view.largest_batch),
+            "fits" if view.fits else "does not fit",
+        )
+    print_table(table)
+
+
+def _print_flash(views: list[Outlook]) -> None:
+    print_line("")
+    numbers = ("flash", "image", "store", "checkpoint")
+    table = new_table("board", *numbers, "", right=numbers)
+    for view in views:
+        board = view.board
+        table.add_row(
+            board.name,
             f"{board.flash_bytes:,}",
             "not built" if view.image_bytes is None else f"{view.image_bytes:,}",
-            "fits" if view.fits else "does not fit",
+            f"{board.store_bytes:,}" if board.store_bytes else "none",
+            f"{view.checkpoint_bytes:,}",
+            "keeps checkpoints" if view.keeps_checkpoints else "keeps none",
         )
     print_table(table)
 
@@ -232,6 +248,9 @@ def _report_board(view: Outlook) -> dict[str, object]:
         "largest_batch": view.largest_batch,
         "flash_bytes": board.flash_bytes,
         "image_bytes": view.image_bytes,
+        "store_bytes": board.store_bytes,
+        "checkpoint_bytes": view.checkpoint_bytes,
+        "keeps_checkpoints": view.keeps_checkpoints,
         "core": board.core,
         "clock_hz": board.clock_hz,
         "instructions": None if view.work is None else _report_work(view, view.work),

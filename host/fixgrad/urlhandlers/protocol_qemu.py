@@ -73,6 +73,12 @@ class Serial(SocketSerial):
         assert self._emulator is not None
         return self._emulator.unused_stack()
 
+    def store(self) -> bytes:
+        """Return what the flash holds that the board sets aside for checkpoints."""
+        self._checked_socket()
+        assert self._emulator is not None
+        return self._emulator.store()
+
 
 def board_of(url: str) -> Board:
     """Return the board that `qemu://BOARD` names.
