@@ -9,7 +9,7 @@ demo: setup ## train on an emulated 8 KB STM32 and prove it bit for bit
 lint: setup
 	.venv/bin/ruff check
 	.venv/bin/mypy
-	for generator in tools/generate_*.py; do .venv/bin/python $$generator --check || exit 1; done
+	for generator in tools/generate_*.py tools/scalar_averages.py; do .venv/bin/python $$generator --check || exit 1; done
 
 test: lint
 	.venv/bin/python -m pytest -n 2 --dist worksteal

@@ -24,6 +24,10 @@ ALLOWED_HELPERS = {
     "cortex-m0": {"__aeabi_uidiv", "__aeabi_uidivmod", "__clzsi2", "memset", "memcpy"},
 }
 
+# Frames, CRC, session and answers; and the checkpoints in flash.
+LINK = ("link.c", "reply.c", "cobs.c", "crc32.c")
+STORE = ("keep.c", "store.c")
+
 # Functions that run once a model, a step or a sample.
 DIVIDING = {"mlp_configure", "mlp_end_batch", "loss_evaluate"}
 
@@ -82,15 +86,17 @@ def test_random_extreme_states_are_clean_under_sanitizers(compiler: str, kernels
     assert _replay(compiler, b"".join(jobs), kernels) == expected
 
 
-def _compile_for_arm(core: str, folder: Path) -> list[Path]:
+def _compile_for_arm(
+    core: str, folder: Path, names: Iterable[str] = SOURCES, *options: str
+) -> list[Path]:
     if not has_compiler(ARM):
         pytest.skip(f"{ARM} is not installed")
     objects = []
-    for name in SOURCES:
+    for name in names:
         target = folder / f"{name}.o"
         subprocess.run(
             [ARM, *WARNINGS, f"-mcpu={core}", "-mthumb", "-Os", "-ffunction-sections",
-             "-c", str(CORE / name), "-o", str(target)],
+             *options, "-c", str(CORE / name), "-o", str(target)],
             check=True,
         )  # fmt: skip
         objects.append(target)
@@ -109,14 +115,34 @@ def test_core_for_cortex_m_calls_no_float_or_64_bit_helper(core: str, tmp_path: 
     assert called <= ALLOWED_HELPERS.get(core, {"memset", "memcpy"})
 
 
-@pytest.mark.parametrize("core", CORES)
-def test_core_for_cortex_m_has_no_variables(core: str, tmp_path: Path) -> None:
+def _sizes(objects: list[Path]) -> tuple[int, int, int]:
+    """Return the bytes of code with constants, of initialised and of other variables."""
     listing = subprocess.run(
-        ["arm-none-eabi-size", "--totals", *map(str, _compile_for_arm(core, tmp_path))],
+        ["arm-none-eabi-size", "--totals", *map(str, objects)],
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
-    _, data, bss = map(int, listing.splitlines()[-1].split()[:3])
-    assert (data, bss) == (0, 0)
+    code, data, bss = map(int, listing.splitlines()[-1].split()[:3])
+    return code, data, bss
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_core_for_cortex_m_has_no_variables(core: str, tmp_path: Path) -> None:
+    assert _sizes(_compile_for_arm(core, tmp_path))[1:] == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("names", "ceiling"),
+    [(LINK, 1_056), ((*LINK, "trainer.c"), 3_072), (STORE, 1_376)],
+    ids=["link", "link with what its messages do", "store"],
+)
+def test_link_code_for_cortex_m3_stays_below_its_ceiling(
+    names: tuple[str, ...], ceiling: int, tmp_path: Path
+) -> None:
+    store = ("-DPORT_STORE",) if names == STORE else ()
+    port = f"-I{CORE.parent / 'ports/stm32f1'}"
+    code, *variables = _sizes(_compile_for_arm("cortex-m3", tmp_path, names, port, *store))
+    assert variables == [0, 0]
+    assert 0 < code <= ceiling
 
 
 def _callers(path: Path, helpers: str) -> set[str]:

@@ -296,7 +296,7 @@ def test_command_tells_rounds_and_result(tmp_path: Path) -> None:
         cli, ["eval", str(tmp_path / "out"), "--port", "sim://", "--json"]
     )
     assert measured.exit_code == 0, measured.output
-    assert json.loads(measured.stdout)["accuracy"] == pytest.approx(told["accuracy"])
+    assert json.loads(measured.stdout)["test_accuracy"] == pytest.approx(told["accuracy"])
 
 
 def test_folder_of_another_fleet_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 from core_library import CORE, TESTS_C, compile_program
+from fixgrad.boards import BOARDS
 
 HEADER_AND_SEAL = 64
 CRC = 4
@@ -28,7 +29,8 @@ class Flash(NamedTuple):
 GEOMETRIES = {
     "nrf51": Flash(1024, 16, 4),
     "nrf52": Flash(4096, 16, 4),
-    "stm32f1": Flash(1024, 8, 2),
+    "nrf52840": Flash(4096, 32, 4),
+    "stm32f103": Flash(1024, 16, 2),
     "stm32f1 high density": Flash(2048, 8, 2),
     "stm32f4": Flash(16384, 1, 4),
     "stm32f4 large": Flash(131072, 1, 4),
@@ -36,28 +38,54 @@ GEOMETRIES = {
     "stm32h7": Flash(131072, 1, 32),
     "one record": Flash(1024, 1, 4),
 }
+BOARD_GEOMETRIES = {
+    "bluepill_f103c8": "stm32f103",
+    "nucleo_f103rb": "stm32f103",
+    "olimex_p405": "stm32f4 large",
+    "disco_f407vg": "stm32f4 large",
+    "nucleo_f401re": "stm32f4 large",
+    "nucleo_f411re": "stm32f4 large",
+    "nucleo_f446re": "stm32f4 large",
+    "blackpill_f411ce": "stm32f4 large",
+    "bbcmicrobit": "nrf51",
+    "bbcmicrobit_v2": "nrf52",
+    "nrf52_dk": "nrf52",
+    "nrf52840_dk": "nrf52840",
+}
+"""Of every board with a store: pages and units as its reference manual says."""
+
 SMALL_NET = 5260
 """Bytes of model and state of 64-32-10."""
 
 
-@pytest.fixture(scope="module")
-def power() -> Path:
-    """The simulated flash with the store."""
+def build_power() -> Path:
+    """Return the simulated flash with the store."""
     return compile_program(
         "store_power", [TESTS_C / "store_power.c", TESTS_C / "weak_flash.c", CORE / "store.c",
                         CORE / "crc32.c"], ("-O2", "-Wno-clobbered"),
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def power() -> Path:
+    return build_power()
+
+
 def run(power: Path, flash: Flash, payload: int, saves: int, *rest: int) -> dict[str, int]:
     """Run a campaign; `rest` is the step between the cuts, the rounds and the wear-out."""
     arguments = map(str, (*flash, payload, saves, *rest))
     done = subprocess.run(
-        [power, *arguments], capture_output=True, text=True, timeout=600, check=False
+        [power, *arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{done.args}: {done.stdout}"
     result: dict[str, int] = json.loads(done.stdout)
     return result
+
+
+def test_every_board_with_a_store_has_its_geometry_here() -> None:
+    stores = {board.name: board.store_bytes for board in BOARDS.values() if board.store_bytes}
+    banks = {name: 2 * GEOMETRIES[kind].bank for name, kind in BOARD_GEOMETRIES.items()}
+    assert banks == stores
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)

@@ -56,21 +56,16 @@ NO_DATASET = bytes(protocol.field_bytes(protocol.DATASET_FIELDS))
 STRETCHES_BYTES_MAX = 255
 """Payload of a TRAIN_TO: every device takes it; it is sent again to ask how far training came."""
 
-_WIDTH_CODES = {1: "B", 2: "H", 4: "I", 8: "Q", -1: "b"}
-
-
-def _layout(fields: tuple[tuple[str, int], ...]) -> struct.Struct:
-    return struct.Struct("<" + "".join(_WIDTH_CODES[width] for _, width in fields))
-
-
-_DATA_ACK = _layout(protocol.DATA_ACK_FIELDS)
-_LOAD_ACK = _layout(protocol.LOAD_ACK_FIELDS)
-_READ = _layout(protocol.READ_FIELDS)
-_READ_ACK = _layout(protocol.READ_ACK_FIELDS)
-_PROFILE = _layout(protocol.PROFILE_FIELDS)
-_SAVE_ACK = _layout(protocol.SAVE_ACK_FIELDS)
-_EVAL_ACK = _layout(protocol.EVAL_ACK_FIELDS)
-_INFER_ACK = _layout(protocol.INFER_ACK_FIELDS)
+_DATA_ACK = protocol.layout(protocol.DATA_ACK_FIELDS)
+# Looked up once for all frames.
+_DATA_ACK_TYPE, _OK = Message.DATA_ACK, Status.OK
+_LOAD_ACK = protocol.layout(protocol.LOAD_ACK_FIELDS)
+_READ = protocol.layout(protocol.READ_FIELDS)
+_READ_ACK = protocol.layout(protocol.READ_ACK_FIELDS)
+_PROFILE = protocol.layout(protocol.PROFILE_FIELDS)
+_SAVE_ACK = protocol.layout(protocol.SAVE_ACK_FIELDS)
+_EVAL_ACK = protocol.layout(protocol.EVAL_ACK_FIELDS)
+_INFER_ACK = protocol.layout(protocol.INFER_ACK_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -480,9 +475,9 @@ class Device:
             return
 
         def requests() -> Iterator[Request]:
-            at = start
+            at, limit = start, self._payload_limit()
             while at < stop and not should_stop():
-                payload, count = self._cut_payload(stream, at, stop - at)
+                payload, count = self._cut_payload(stream, at, stop - at, limit)
                 yield Request(Message.DATA, at, payload, at + count)
                 at += count
 
@@ -525,7 +520,9 @@ class Device:
 
     def _progress(self, answer: Answer) -> Progress:
         """Return what a DATA_ACK tells, unless it is a refusal."""
-        status, *counters = self._unpack(_DATA_ACK, answer, Message.DATA_ACK)
+        status, *counters = self._unpack(_DATA_ACK, answer, _DATA_ACK_TYPE)
+        if status == _OK:
+            return Progress(answer.pos, *counters)
         if status == Status.BAD_SAMPLE:
             raise DataError(
                 f"{self.url}: the device refuses the sample at position {answer.pos}: "
@@ -662,10 +659,12 @@ class Device:
     def _payload_limit(self) -> int:
         return payload_limit(self.info.payload_max, self.info.window_bytes)
 
-    def _cut_payload(self, stream: Stream, position: int, samples: int) -> tuple[bytes, int]:
+    def _cut_payload(
+        self, stream: Stream, position: int, samples: int, limit: int
+    ) -> tuple[bytes, int]:
         """Return the payload from `position` on with at most `samples` samples."""
-        limits = self._payload_limit(), self.info.payload_max
-        payload, count = cut_payload(stream, position, samples, *limits)
+        most = self.info.payload_max
+        payload, count = cut_payload(stream, position, samples, limit, most)
         if count == 0:
             self._refuse_size(stream.sample_bytes + protocol.field_bytes(protocol.BATCH_FIELDS))
         return payload, count
@@ -722,21 +721,20 @@ class Device:
         """Move bytes until the running exchange is done."""
         session, port, clock = self._session, self._port, self._clock
         answers: list[Answer] = []
-        while True:
-            with self._translated_errors():
+        with self._translated_errors():
+            while True:
                 data = session.outgoing(clock())
                 if data:
                     port.write(data)
-            yield from answers
-            if session.done:
-                return
-            with self._translated_errors():
+                yield from answers
+                if session.done:
+                    return
                 received = port.read(1)
                 if received:
                     received += read_waiting(port)
-            answers = session.receive(received, clock()) if received else []
-            if session.in_mid_frame:
-                self._pause(PARTIAL_FRAME_PAUSE_S)
+                answers = session.receive(received, clock()) if received else []
+                if session.in_mid_frame:
+                    self._pause(PARTIAL_FRAME_PAUSE_S)
 
     @contextlib.contextmanager
     def _translated_errors(self) -> Iterator[None]:

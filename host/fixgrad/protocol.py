@@ -6,6 +6,7 @@ the messages mean. All integers on the wire are little-endian.
 
 import enum
 import json
+import struct
 import zlib
 from typing import Final
 
@@ -274,6 +275,12 @@ STRUCTS: Final[dict[str, tuple[tuple[str, int], ...]]] = {
 def field_bytes(fields: tuple[tuple[str, int], ...]) -> int:
     """Return the packed length in bytes of a field table."""
     return sum(abs(width) for _, width in fields)
+
+
+def layout(fields: tuple[tuple[str, int], ...]) -> struct.Struct:
+    """Return what packs and unpacks the values of a field table in their order: faster."""
+    codes = {1: "B", 2: "H", 4: "I", 8: "Q", -1: "b"}
+    return struct.Struct("<" + "".join(codes[width] for _, width in fields))
 
 
 def pack(fields: tuple[tuple[str, int], ...], **values: int) -> bytes:

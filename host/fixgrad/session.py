@@ -42,8 +42,15 @@ BITS_PER_BYTE = 10
 POLL_S = 1.0
 """Pause between two questions how far a TRAIN_TO has come."""
 
-_OK = bytes([Status.OK])
-_CORRUPT = bytes([Status.CORRUPT])
+# Looking a member up in its enumeration takes longer than comparing it: here once for all frames.
+_COMMIT, _DATA, _LOAD, _READ, _SAVE, _TRAIN_TO = (
+    Message.COMMIT, Message.DATA, Message.LOAD, Message.READ, Message.SAVE, Message.TRAIN_TO,
+)  # fmt: skip
+_DATA_ACK, _READ_ACK, _NO_SESSION = Message.DATA_ACK, Message.READ_ACK, Message.NO_SESSION
+_OK, _CORRUPT, _BAD_MESSAGE = Status.OK, Status.CORRUPT, Status.BAD_MESSAGE
+_ONLY_OK = bytes([Status.OK])
+_ONLY_CORRUPT = bytes([Status.CORRUPT])
+_DATASET = bytes([Region.DATASET])
 _QUESTION = pack(READ_FIELDS, region=NO_REGION, count=0)
 
 
@@ -299,7 +306,7 @@ class Session:
         if self._question_due:
             return self._ask(now)
         parts: list[bytes] = []
-        while self._question is None and not self._is_last_sent_alone:
+        while self._question is None and not (self._cursor and self._training):
             pending = self._next_pending()
             if pending is None:
                 break
@@ -347,13 +354,9 @@ class Session:
     def _training(self) -> _Pending | None:
         """The TRAIN_TO that was sent and is not answered; there is one at a time."""
         first = self._pending[0] if self._pending else None
-        if first is None or not first.times_sent or first.request.type != Message.TRAIN_TO:
+        if first is None or not first.times_sent or first.request.type != _TRAIN_TO:
             return None
         return first
-
-    @property
-    def _is_last_sent_alone(self) -> bool:
-        return self._training is not None and self._cursor > 0
 
     @property
     def _patience_s(self) -> float:
@@ -405,7 +408,7 @@ class Session:
         """Return a question whose answer shows what has left the ring."""
         self._question_due = False
         self._questions += 1
-        request = Request(Message.READ, self._questions, _QUESTION)
+        request = Request(_READ, self._questions, _QUESTION)
         encoded = encode_frame(request.type, self._identity, request.pos, request.payload)
         self._question = _Pending(request, encoded, now)
         data = DELIMITER + self._question.encoded
@@ -443,20 +446,20 @@ class Session:
             self._go_back(now)
 
     def _take(self, frame: Frame, now: float) -> Answer | None:
-        if frame.type == Message.NO_SESSION:
+        if frame.type == _NO_SESSION:
             self._check_session(frame)
             return None
         if frame.session != self._identity:
             self._count_answer(is_whole=True)
             return None
-        if frame.type == Message.READ_ACK and frame.payload[:1] == _QUESTION[:1]:
+        if frame.type == _READ_ACK and frame.payload[:1] == _QUESTION[:1]:
             self._take_boundary(frame, now)
             return None
         answered = self._answered_by(frame)
         if not (answered and self._advance(answered, now)):
-            is_damage = frame.type == Message.DATA_ACK and frame.payload[:1] == _CORRUPT
+            is_damage = frame.type == _DATA_ACK and frame.payload[:1] == _ONLY_CORRUPT
             self._count_answer(is_whole=not is_damage)
-        if frame.type == Message.DATA_ACK:
+        if frame.type == _DATA_ACK:
             return self._take_data_ack(frame, answered > 0, now)
         if answered:
             return Answer(frame.type, frame.pos, frame.payload)
@@ -493,17 +496,17 @@ class Session:
             self._go_back(now)
 
     def _take_data_ack(self, frame: Frame, advanced: bool, now: float) -> Answer | None:
-        status = frame.payload[0] if frame.payload else Status.BAD_MESSAGE
+        status = frame.payload[0] if frame.payload else _BAD_MESSAGE
         answer = Answer(frame.type, frame.pos, frame.payload)
-        if status not in (Status.OK, Status.CORRUPT):
+        if status not in (_OK, _CORRUPT):
             return answer
-        if status == Status.OK and not advanced and self._is_on_the_way(frame.pos):
+        if status == _OK and not advanced and self._is_on_the_way(frame.pos):
             self._pending[0].is_under_way, self._pending[0].is_poll = True, False
             self._went_back = False
             self._expiries = self._fruitless = self._backoff = 0
             self._timer_start = now
             return answer
-        if status == Status.CORRUPT or (not advanced and self._is_wanted(frame.pos)):
+        if status == _CORRUPT or (not advanced and self._is_wanted(frame.pos)):
             self._go_back_once(now)
         return answer if advanced else None
 
@@ -512,7 +515,7 @@ class Session:
         if not self._pending:
             return False
         request = self._pending[0].request
-        return request.type == Message.DATA and request.pos == pos
+        return request.type == _DATA and request.pos == pos
 
     def _is_on_the_way(self, pos: int) -> bool:
         """Return whether a position lies before the end of the TRAIN_TO that was sent."""
@@ -526,11 +529,11 @@ class Session:
         request = self._pending[0].request
         if frame.type != _answer_type(request):
             return 0
-        if request.type == Message.COMMIT:
+        if request.type == _COMMIT:
             return 1
-        if request.type == Message.SAVE and frame.payload[:1] != _OK:
+        if request.type == _SAVE and frame.payload[:1] != _ONLY_OK:
             return 1  # with the device's position, which may be another one
-        if request.type not in (Message.DATA, Message.TRAIN_TO):
+        if request.type not in (_DATA, _TRAIN_TO):
             return int(_echoes(frame, request))
         count = 0
         for pending in self._pending:
@@ -566,7 +569,7 @@ class Session:
         self._went_back = False
         self._expiries = self._fruitless = 0
         self._timer_start = now
-        if newest.times_sent == 1 and newest.request.type != Message.TRAIN_TO:
+        if newest.times_sent == 1 and newest.request.type != _TRAIN_TO:
             took = now - newest.sent_at
             self.stats.answer_time_s += took
             self.stats.answers += 1
@@ -590,24 +593,25 @@ class Session:
 
     def _credit(self, count: int) -> None:
         """Take `count` frames out of the window."""
-        for _ in range(min(count, len(self._in_flight))):
+        while count > 0 and self._in_flight:
+            count -= 1
             self._is_doubted = False
             self._in_flight_bytes -= self._in_flight.popleft().size
 
 
 def _answer_type(request: Request) -> int:
-    return Message.DATA_ACK if request.type == Message.TRAIN_TO else request.type | 0x80
+    return _DATA_ACK if request.type == _TRAIN_TO else request.type | 0x80
 
 
 def _brings_samples(request: Request) -> bool:
     """Return whether a request belongs to the samples' way to the device."""
-    loads = request.type == Message.LOAD and request.payload[:1] == bytes([Region.DATASET])
-    return loads or request.type in (Message.DATA, Message.TRAIN_TO)
+    loads = request.type == _LOAD and request.payload[:1] == _DATASET
+    return loads or request.type in (_DATA, _TRAIN_TO)
 
 
 def _echoes(frame: Frame, request: Request) -> bool:
     """Return whether an answer echoes the position of a request, and its region if it has one."""
-    has_region = request.type in (Message.LOAD, Message.READ)
+    has_region = request.type in (_LOAD, _READ)
     return frame.pos == request.pos and (
         not has_region or frame.payload[:1] == request.payload[:1]
     )

@@ -31,7 +31,7 @@ TARGET_DTYPES = {
 STRETCH_MAX = 65535
 """Samples that one record of TRAIN_TO can say."""
 
-_BATCH_BYTES = protocol.field_bytes(protocol.BATCH_FIELDS)
+_BATCH = protocol.layout(protocol.BATCH_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,12 @@ class ListedSchedule:
 
 
 class SampleStream:
-    """DATA payloads of a run, for any position."""
+    """DATA payloads of a run, for any position.
+
+    Attributes:
+        schedule: the steps.
+        sample_bytes: bytes of one sample's features and target.
+    """
 
     def __init__(
         self, schedule: Schedule, wire: NDArray[np.uint8], *, split_steps: bool = False
@@ -177,17 +182,13 @@ class SampleStream:
             split_steps: end a payload with its step, so that every step is acknowledged alone.
         """
         self.schedule = schedule
+        self.sample_bytes = int(wire.shape[1])
         self._wire = wire
         self._split_steps = split_steps
         self._end = schedule.step_start(schedule.steps)
         # The step that was sent last: its positions, its samples and what announces it.
         self._step_start = self._step_end = 0
         self._data = self._header = b""
-
-    @property
-    def sample_bytes(self) -> int:
-        """Bytes of one sample's features and target."""
-        return int(self._wire.shape[1])
 
     @property
     def end(self) -> int:
@@ -207,7 +208,7 @@ class SampleStream:
         row_bytes = self.sample_bytes
         parts: list[bytes] = []
         first = position
-        while position < self._end:
+        while position < self._end and limit >= row_bytes:
             if not self._step_start <= position < self._step_end:
                 self._seek(position)
             inside = position - self._step_start
@@ -263,7 +264,7 @@ class CachedStream:
         schedule, limit = self.schedule, min(limit, self._bytes_max)
         at, step = position, schedule.step_of(position)
         records: list[bytes] = []
-        while at < stop and (len(records) + 1) * _BATCH_BYTES <= limit:
+        while at < stop and (len(records) + 1) * _BATCH.size <= limit:
             rate, begin = schedule.learning_rate(step), at
             while at < stop and schedule.learning_rate(step) == rate:
                 end = min(schedule.step_start(step + 1), stop)
@@ -278,9 +279,7 @@ class CachedStream:
 
 def _batch_header(size: int, rate: tuple[int, int]) -> bytes:
     mantissa, exponent = rate
-    return protocol.pack(
-        protocol.BATCH_FIELDS, size=size, lr_mantissa=mantissa, lr_exponent=exponent
-    )
+    return _BATCH.pack(size, mantissa, exponent)
 
 
 @lru_cache(maxsize=2)

@@ -50,11 +50,13 @@ def open_port(url: str, baud: int) -> Any:
 def read_waiting(port: Any) -> bytes:
     """Return the bytes that wait at a port, `WAITING_BYTES_MAX` at most.
 
-    Some ports, pyserial's socket:// among them, tell by `in_waiting` only whether any wait.
+    Some ports, pyserial's socket:// among them, tell by `in_waiting` only whether any wait: by 1.
     """
     received = b""
     while waiting := min(port.in_waiting, WAITING_BYTES_MAX - len(received)):
-        data = port.read(waiting)
+        data: bytes = port.read(waiting)
+        if waiting > 1:
+            return received + data
         if not data:
             break
         received += data
