@@ -131,9 +131,14 @@ int mlp_state_read(const mlp_t *m, uint32_t offset, uint8_t *bytes, size_t count
 #define DIGEST_MULTIPLIER 0x9E3779B1u
 
 /* D = D * 0x9E3779B1 + u. Section 9. */
+static inline uint32_t digest_step(uint32_t digest, uint32_t multiplier, int32_t word)
+{
+    return digest * multiplier + (uint32_t)word;
+}
+
 static inline uint32_t digest_word(uint32_t digest, int32_t word)
 {
-    return digest * DIGEST_MULTIPLIER + (uint32_t)word;
+    return digest_step(digest, DIGEST_MULTIPLIER, word);
 }
 
 #ifndef VECTOR
@@ -147,13 +152,13 @@ static __attribute__((noinline)) uint32_t digest_pairs(uint32_t digest, const in
     __asm__("" : "+r"(multiplier)); /* known, it would be loaded in every turn */
     do {
         const int16_t *other = at + next;
-        digest = digest * multiplier + (uint32_t)*at;
+        digest = digest_step(digest, multiplier, *at);
         at += step;
-        digest = digest * multiplier + (uint32_t)*other;
+        digest = digest_step(digest, multiplier, *other);
         other += step;
-        digest = digest * multiplier + (uint32_t)*at;
+        digest = digest_step(digest, multiplier, *at);
         at += step;
-        digest = digest * multiplier + (uint32_t)*other;
+        digest = digest_step(digest, multiplier, *other);
     } while (at != end);
     return digest;
 }
