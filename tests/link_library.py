@@ -48,7 +48,7 @@ def decode(stream: bytes, capacity: int = 4096) -> list[bytes | None]:
     """Return what cobs_decode() makes of a stream: frames, None where one is damaged."""
     out = ctypes.create_string_buffer(5 * len(stream) + 8)
     count = library().harness_decode(
-        stream, ctypes.c_size_t(len(stream)), ctypes.c_size_t(capacity), out
+        stream, ctypes.c_size_t(len(stream)), ctypes.c_uint16(capacity), out
     )
     frames: list[bytes | None] = []
     at = 0

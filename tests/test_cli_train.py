@@ -579,4 +579,8 @@ def test_demo_trains_beyond_95_percent_and_proves_it() -> None:
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert float(lines[1].removeprefix("test accuracy on the device: ").split()[0]) >= 95
+    assert lines[2] == "kept in runs/demo; look at it with: fixgrad report runs/demo --open"
     assert lines[-1] == "bit-exact: 1800 steps, 2410 parameters, 0 differences"
+    kept = RunFolder(Path("runs/demo")).result()
+    assert kept is not None
+    assert (kept["board"], kept["digest"]) == ("posix", lines[3].split()[1].rstrip(","))

@@ -74,9 +74,7 @@ def power() -> Path:
 def run(power: Path, flash: Flash, payload: int, saves: int, *rest: int) -> dict[str, int]:
     """Run a campaign; `rest` is the step between the cuts, the rounds and the wear-out."""
     arguments = map(str, (*flash, payload, saves, *rest))
-    done = subprocess.run(
-        [power, *arguments], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([power, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.args}: {done.stdout}"
     result: dict[str, int] = json.loads(done.stdout)
     return result

@@ -2,25 +2,29 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from distributed import Client
 from fixgrad.board import Board
 from fixgrad.boards import BOARDS
 from fixgrad.cli import cli
 from fixgrad.errors import RunFileError
 from fixgrad.run import prepare
-from fixgrad.runfile import load_run
+from fixgrad.runfile import format_run, load_run
 from fixgrad.sweep.driver import cluster, run_sweep
 from fixgrad.sweep.records import Records
 from fixgrad.sweep.sweepfile import Range, load_sweep
 from fixgrad.sweep.trial import Outcome
+
+CAMPAIGN = Path(__file__).parent / "campaigns" / "sweep.py"
+GUARD_S = 400
 
 RUN = """
 [data]
@@ -52,12 +56,17 @@ def write(folder: Path, *, trials: int = 8, epochs: int = 2, text: str = SWEEP) 
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def client() -> Iterator[Client]:
+    """Two workers of this machine."""
+    with cluster(None, 2) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def swept(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished sweep; its file lies beside it."""
     folder = tmp_path_factory.mktemp("sweep")
-    sweep = load_sweep(write(folder))
-    with cluster(None, 2) as client:
-        run_sweep(sweep, folder / "out", client)
+    run_sweep(load_sweep(write(folder)), folder / "out", client)
     return folder / "out"
 
 
@@ -123,38 +132,15 @@ def test_command_continues_and_writes_table_and_page(swept: Path) -> None:
         assert f"<td>{number}</td>" in page
 
 
-def test_killed_driver_loses_and_repeats_nothing(tmp_path: Path) -> None:
-    file = write(tmp_path, trials=10, epochs=40)
-    out = tmp_path / "out"
-    command = [
-        sys.executable, "-m", "fixgrad", "sweep", str(file), "--out", str(out), "--workers", "2"
-    ]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent / "host")}
-    kept: dict[str, tuple[int, str]] = {}
-    for least in (2, 5):
-        driver = subprocess.Popen(
-            command, env=environment, start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        while len(list((out / "trials").glob("*.json"))) < least and driver.poll() is None:
-            time.sleep(0.02)
-        driver.send_signal(signal.SIGKILL)
-        driver.wait()
-        kept |= _files(out)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    last = _files(out)
-    assert kept.items() <= last.items()
-    numbers = sorted(json.loads(text)["number"] for _, text in last.values())
-    assert len(numbers) == len(set(numbers)) == 10
-
-
-def _files(out: Path) -> dict[str, tuple[int, str]]:
-    """Name to time of writing and text of every finished trial."""
-    return {
-        path.name: (path.stat().st_mtime_ns, path.read_text(encoding="utf-8"))
-        for path in (out / "trials").glob("*.json")
-    }
+def test_killed_driver_loses_nothing_and_the_best_net_trains_on_the_board() -> None:
+    """The campaign in short: one kill of the driver, twelve trials."""
+    done = subprocess.run(
+        [sys.executable, str(CAMPAIGN), "--trials", "12", "--epochs", "2", "--kills", "1"],
+        capture_output=True, text=True, timeout=GUARD_S,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("12 trials") and "1 kills of the driver" in done.stdout
+    assert "best on disco_f100rb" in done.stdout
 
 
 def test_scheduler_and_workers_of_their_own(tmp_path: Path) -> None:
@@ -186,15 +172,91 @@ def test_scheduler_and_workers_of_their_own(tmp_path: Path) -> None:
             process.wait()
 
 
-def test_pruner_stops_bad_runs(tmp_path: Path) -> None:
+def costs(
+    client: Client, folder: Path, board: str, objectives: str, space: str
+) -> list[Outcome]:
+    """Run a sweep of 4 short trials."""
+    text = f"""
+run = "iris.toml"
+trials = 4
+board = "{board}"
+objectives = {objectives}
+sampler = "random"
+[space]
+{space}
+"""
+    file = write(folder, text=text.replace("{", "{{").replace("}", "}}"))
+    return run_sweep(load_sweep(file), folder / "out", client)
+
+
+def test_costs_are_what_plan_tells(client: Client, tmp_path: Path) -> None:
+    """Of the run file that `best` writes, on that board."""
+    space = """
+"model.hidden" = ["3", "7-5", "12"]
+"training.batch_size" = [4, 8]
+"""
+    objectives = '["accuracy", "ram", "instructions", "time", "flash"]'
+    outcomes = costs(client, tmp_path, "bbcmicrobit", objectives, space)
+    records = Records.open(tmp_path / "out")
+    assert len({outcome.figures["instructions"] for outcome in outcomes}) > 1
+    for outcome in outcomes:
+        target = tmp_path / "chosen.toml"
+        target.write_text(format_run(records.run(outcome)), encoding="utf-8")
+        arguments = ["plan", str(target), "--board", "bbcmicrobit", "--json"]
+        told = json.loads(CliRunner().invoke(cli, arguments).stdout)
+        board = told["boards"][0]
+        assert outcome.figures["ram"] == told["ram_bytes"]
+        assert outcome.figures["flash"] == board["checkpoint_bytes"]
+        assert outcome.figures["instructions"] == board["instructions"]["step"]
+        assert outcome.figures["time"] == board["instructions"]["step_seconds_at_least"]
+
+
+def test_word_lengths_schedules_and_seeds_are_searched(client: Client, tmp_path: Path) -> None:
+    space = """
+seed = { low = 1, high = 9 }
+"model.headroom" = ["auto", 2, 4]
+"model.activation_bits" = { low = 4, high = 8 }
+"model.activation" = ["relu", "sigmoid"]
+"training.schedule" = ["cosine", "exponential"]
+"training.momentum" = [0.0, 0.9]
+"""
+    outcomes = costs(client, tmp_path, "disco_f100rb", '["accuracy", "ram"]', space)
+    records = Records.open(tmp_path / "out")
+    assert {outcome.status for outcome in outcomes} == {"complete"}
+    records.write_tables()
+    table = pd.read_parquet(tmp_path / "out" / "trials.parquet")
+    for outcome, headroom in zip(outcomes, table["model.headroom"], strict=True):
+        assert headroom == str(outcome.values["model.headroom"])
+    for outcome in outcomes:
+        values, run = outcome.values, records.run(outcome)
+        assert run.seed == values["seed"]
+        assert run.model.activation_bits in (values["model.activation_bits"],
+                                             (values["model.activation_bits"],))  # fmt: skip
+        assert run.model.headroom == values["model.headroom"]
+        assert run.training.schedule == values["training.schedule"]
+        assert run.training.momentum == values["training.momentum"]
+
+
+def test_search_leaves_nets_that_do_not_fit(client: Client, tmp_path: Path) -> None:
+    """After its random beginning, TPE hardly asks for the three quarters that are too large."""
+    text = SWEEP.replace('"random"', '"tpe"').replace(
+        '["4", "12", "500", "8-8"]', '["8", "400", "500", "600"]'
+    )
+    sweep = load_sweep(write(tmp_path, trials=40, epochs=1, text=text))
+    outcomes = run_sweep(sweep, tmp_path / "out", client)
+    too_large = [outcome.status == "too large" for outcome in outcomes]
+    assert all(not outcome.seconds for outcome in outcomes if outcome.status == "too large")
+    assert sum(too_large[15:]) < 12
+
+
+def test_pruner_stops_bad_runs(client: Client, tmp_path: Path) -> None:
     text = (
         SWEEP.replace('["accuracy", "ram"]', '["loss"]\npruner = "median"')
         .replace('"500", ', "")
         .replace("low = 0.02, high = 0.5, log = true", "low = 0.0001, high = 0.5, log = true")
     )
     sweep = load_sweep(write(tmp_path, trials=14, epochs=60, text=text))
-    with cluster(None, 1) as client:
-        outcomes = run_sweep(sweep, tmp_path / "out", client)
+    outcomes = run_sweep(sweep, tmp_path / "out", client)
     pruned = [outcome for outcome in outcomes if outcome.status == "pruned"]
     assert pruned
     steps = max(outcome.detail["steps"] for outcome in outcomes if outcome.status == "complete")
@@ -208,11 +270,12 @@ def test_pruner_stops_bad_runs(tmp_path: Path) -> None:
         ('run = "iris.toml"', 'run = "none.toml"', "no run file"),
         ("trials = {trials}", "trials = 0", "trials: 0 is not a whole number from 1 on"),
         ('"disco_f100rb"', '"disco"', "board: 'disco' is unknown; `fixgrad boards` lists them"),
+        ('"ram"]', '"flash"]', "flash is what a checkpoint takes, disco_f100rb keeps none"),
         ('"ram"]', '"speed"]', "objectives: 'speed' is unknown; known are accuracy, loss, ram"),
         ('"model.hidden"', '"model.width"', '"model.width" is no key of a run file'),
         ("high = 0.5", "high = 0.01", '"training.learning_rate" is neither a list'),
         ('"random"', '"random"\npruner = "median"', "pruner: needs accuracy or loss"),
-        ('board = "disco_f100rb"', "", "board: missing, but instructions and time need one"),
+        ('board = "disco_f100rb"', "", "board: missing, but instructions, time and flash need one"),
     ],
 )
 def test_sweep_files_are_checked(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -105,6 +105,44 @@ def _key(run_id: int) -> NDArray[np.int64]:
     return np.array([_FORM, NUMERICS_VERSION, run_id], np.int64)
 
 
+class Recorder:
+    """Makes a run again and looks inside, as far as it is asked to."""
+
+    def __init__(self, prepared: PreparedRun) -> None:
+        """Take the run."""
+        self._prepared = prepared
+        self._look, self._counts = _Look(prepared), _Counts(prepared.config)
+        self._done = 0
+
+    def epochs(self, epochs: int) -> Iterator[int]:
+        """Compute the run from its start.
+
+        Args:
+            epochs: stop after so many.
+
+        Yields:
+            The number of every epoch that is done, until the run's own decisions end it.
+        """
+        prepared = self._prepared
+        config = prepared.config
+        twin = FloatMLP.like(config, *real_parameters(prepared.initial))
+        features, targets = real_samples(config, prepared.initial, prepared.train)
+        self._look.at(prepared.initial, twin)
+        for step in steps(prepared, epochs, counts_unchanged=True):
+            with np.errstate(over="ignore", invalid="ignore"):  # float networks diverge too
+                twin.step(features[step.samples], targets[step.samples], step.rate)
+            self._counts.add(step)
+            if step.ends_epoch:
+                self._look.at(step.state, twin)
+                self._counts.end(step)
+                self._done = step.ends_epoch
+                yield step.ends_epoch
+
+    def history(self) -> History:
+        """Return what was found so far, at least one epoch."""
+        return History(self._done, **self._counts.arrays(), **self._look.arrays())
+
+
 def record(prepared: PreparedRun, epochs: int) -> Iterator[int | History]:
     """Make a run again and look inside.
 
@@ -116,23 +154,9 @@ def record(prepared: PreparedRun, epochs: int) -> Iterator[int | History]:
         The number of every epoch that is done, and at the end the history; it is shorter if the
         run's own decisions end it.
     """
-    config = prepared.config
-    twin = FloatMLP.like(config, *real_parameters(prepared.initial))
-    features, targets = real_samples(config, prepared.initial, prepared.train)
-    look = _Look(prepared)
-    look.at(prepared.initial, twin)
-    counts = _Counts(config)
-    done = 0
-    for step in steps(prepared, epochs, counts_unchanged=True):
-        with np.errstate(over="ignore", invalid="ignore"):  # float networks diverge too
-            twin.step(features[step.samples], targets[step.samples], step.rate)
-        counts.add(step)
-        if step.ends_epoch:
-            done = step.ends_epoch
-            look.at(step.state, twin)
-            counts.end(step)
-            yield done
-    yield History(done, **counts.arrays(), **look.arrays())
+    recorder = Recorder(prepared)
+    yield from recorder.epochs(epochs)
+    yield recorder.history()
 
 
 def held_part(prepared: PreparedRun) -> tuple[str, Samples]:

@@ -100,8 +100,7 @@ class Outlook:
 
     def seconds(self, instructions: int) -> float:
         """Return the time that instructions take at least."""
-        width = INSTRUCTIONS_A_CYCLE.get(self.board.core, 1)
-        return instructions / (width * self.board.clock_hz)
+        return least_seconds(self.board, instructions)
 
     def core_seconds(self, traffic: EpochTraffic) -> float | None:
         """Return the time that the core takes at least for an epoch."""
@@ -122,6 +121,11 @@ class Outlook:
         if core is None or self.traffic.seconds(self.baud) > core:
             return "serial line"
         return "core"
+
+
+def least_seconds(board: Board, instructions: int) -> float:
+    """Return the time that instructions take a board's core at least."""
+    return instructions / (INSTRUCTIONS_A_CYCLE.get(board.core, 1) * board.clock_hz)
 
 
 def outlooks(prepared: PreparedRun, boards: list[Board], baud: int) -> Iterator[Outlook]:

@@ -270,6 +270,19 @@ class RunFolder:
         except (KeyError, ValueError, TypeError, ModelError) as error:
             raise self._damaged(_CHECKPOINT) from error
 
+    def latest(self, config: ModelConfig) -> State:
+        """Return the state after the last step, or that of the last checkpoint.
+
+        Raises:
+            RunFileError: there is none, or it is damaged.
+        """
+        if self.has_ended():
+            return self.final(config)
+        saved = self.checkpoint(config)
+        if saved is None:
+            raise RunFileError(f"{self.path} has no checkpoint; train the run again")
+        return saved.state
+
     def append_metrics(self, values: Mapping[str, object]) -> None:
         """Add one line to metrics.jsonl."""
         with (self.path / _METRICS).open("a", encoding="utf-8") as file:

@@ -230,6 +230,15 @@ class Session:
         self._window_bytes = max(value, WINDOW_BYTES_MIN)
 
     @property
+    def bits_per_second(self) -> int:
+        """Speed of the line."""
+        return self._bits_per_second
+
+    @bits_per_second.setter
+    def bits_per_second(self, value: int) -> None:
+        self._bits_per_second = value
+
+    @property
     def done(self) -> bool:
         """True when every request of the exchange is answered."""
         return self._exhausted and not self._pending

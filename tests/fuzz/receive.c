@@ -36,6 +36,16 @@ void port_write(const uint8_t *bytes, size_t count)
     }
 }
 
+bool port_has_baud(uint32_t baud)
+{
+    return baud % 2u == 0;
+}
+
+void port_set_baud(uint32_t baud)
+{
+    answered += baud;
+}
+
 static void work(link_t *l)
 {
     for (uint32_t i = 0; i < WORK_MAX && link_work(l); i++) {
@@ -48,7 +58,7 @@ static void send_frame(link_t *l, const uint8_t *piece, size_t count)
     uint8_t frame[LINK_FRAME_MAX] = {0};
     uint8_t wire[2u * LINK_FRAME_MAX];
     const size_t head = FRAME_HEADER_BYTES;
-    frame[0] = count > 0 ? piece[0] % 11u : 0u;
+    frame[0] = count > 0 ? piece[0] % 12u : 0u;
     frame[1] = l->trainer.session == 0 ? 1u : l->trainer.session;
     if (count > 1) {
         frame[2] = piece[1]; /* offsets and positions are small */

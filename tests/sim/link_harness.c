@@ -20,13 +20,13 @@ void port_write(const uint8_t *bytes, size_t count)
 
 /* Decodes a stream. For every frame writes its length (or DAMAGED) as a native u32, then its bytes.
  * Returns the bytes written. */
-size_t harness_decode(const uint8_t *stream, size_t count, size_t capacity, uint8_t *out);
-size_t harness_decode(const uint8_t *stream, size_t count, size_t capacity, uint8_t *out)
+size_t harness_decode(const uint8_t *stream, size_t count, uint16_t capacity, uint8_t *out);
+size_t harness_decode(const uint8_t *stream, size_t count, uint16_t capacity, uint8_t *out)
 {
     uint8_t frame[4096];
     cobs_decoder_t decoder;
     size_t written = 0;
-    cobs_decoder_init(&decoder, frame, capacity);
+    cobs_decoder_init(&decoder, frame, (uint16_t)capacity);
     for (size_t i = 0; i < count; i++) {
         size_t length = 0;
         const cobs_result_t result = cobs_decode(&decoder, stream[i], &length);

@@ -23,9 +23,9 @@ SEEDS = 400
 TIMEOUT_S = 600
 TESTS = (
     "test_fault_simulation.py", "test_framing.py", "test_session.py", "test_training.py",
-    "test_keep.py", "test_store.py",
+    "test_keep.py", "test_store.py", "test_baud.py",
 )  # fmt: skip
-TOO_LONG = "whatever or micro_bit"
+TOO_LONG = "whatever or micro_bit or image_without_a_store or take_the_message"
 """Tests that the campaign stands for, or that build an image."""
 
 
@@ -199,8 +199,8 @@ MUTANTS = (
     Mutant(TRAINER, "    t->save_every = 0;\n", ""),
     Mutant(TRAINER, "        if (t->missing == 0) {\n            k", "        {\n            k"),
     Mutant(KEEP, "% t->save_every == 0", "% t->save_every != 0"),
-    Mutant(KEEP, "HEAD_AT_DATASET, size.dataset);", "HEAD_AT_DATASET, 0);"),
-    Mutant(KEEP, "offset - HEAD_BYTES - size.state);", "offset - HEAD_BYTES - size.state + 1u);"),
+    Mutant(KEEP, "KEPT_AT_DATASET, size.dataset);", "KEPT_AT_DATASET, 0);"),
+    Mutant(KEEP, "- size.state);", "- size.state + 1u);"),
     Mutant(KEEP, "at, bytes, here);", "at & ~31u, bytes, here);"),
     Mutant(KEEP, "|| !is_whole(&newest)) {", "|| (is_whole(&newest) && 0)) {"),
     Mutant(KEEP, "state <= rest && model <= rest - state &&", "model <= rest - state &&"),
@@ -212,6 +212,8 @@ MUTANTS = (
     Mutant(STORE, "if (seal[i] != FLASH_ERASED) {", "if (seal[i] + seal[0] < 600u) {"),
     Mutant(STORE, "if (sealed == newest_sealed ? newer : sealed) {", "if (newer) {"),
     Mutant(STORE, "        if (record.generation > found.generation) {", "        if (sealed) {"),
+    Mutant(LINK, "? (uint8_t)(l->zeros + 1u) : 0u;", "? 1u : 0u;"),
+    Mutant(LINK, "    if (good) {\n        port_set", "    if (!good) {\n        port_set"),
     Mutant(STORE, "{found.generation + 1u, run_id", "{found.newest.generation + 1u, run_id"),
     Mutant(STORE, "(found->bank + 1u) % FLASH_BANKS;", "found->bank;"),
     Mutant(STORE, "(append || flash_erase(bank))", "(append || bank < FLASH_BANKS)"),

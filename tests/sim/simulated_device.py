@@ -148,6 +148,12 @@ class SimulatedDevice:
         saves: int = self._library.sim_saves()
         return saves
 
+    @property
+    def baud(self) -> int:
+        """Speed of its line."""
+        speed: int = self._library.sim_baud()
+        return speed
+
     def _note_power(self) -> None:
         losses = self.power_losses
         self.power_failed = losses != self._losses

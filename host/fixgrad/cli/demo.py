@@ -9,7 +9,7 @@ import click
 from fixgrad.cli.opening import open_device
 from fixgrad.cli.options import PATH, baud_option, spell_layers
 from fixgrad.cli.output import print_line
-from fixgrad.cli.train import choose_folder, run_training
+from fixgrad.cli.train import choose_folder, describe, measure, run_training
 from fixgrad.cli.validate import prove, require_equal
 from fixgrad.planner import plan
 from fixgrad.run import prepare
@@ -40,10 +40,13 @@ def demo(port: str, baud: int, out: Path | None) -> None:
             f"{info.arena_bytes:,} bytes"
         )
         folder.create(prepared)
-        run_training(device, prepared, folder, port)
-        test = device.evaluate(prepared.test.wire(config))
+        trained = run_training(device, prepared, folder, port)
+        result = measure(device, prepared, trained.state, folder, port)
+        folder.save_result(describe(device, prepared, folder, trained, result, port))
+        test = result.evaluation
         print_line(
             f"test accuracy on the device: {100 * test.correct / test.count:.2f} % "
             f"({test.correct} of {test.count})"
         )
+        print_line(f"kept in {folder.path}; look at it with: fixgrad report {folder.path} --open")
         require_equal(prove(device, prepared))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from fixgrad.cli.output import status
+from fixgrad.cli.output import note, status
 from fixgrad.device import Device
 from fixgrad.fitting import check_fit, require_fit
 from fixgrad.model import ModelConfig
@@ -19,7 +19,7 @@ def open_device(port: str, baud: int, config: ModelConfig | None = None) -> Iter
 
     Args:
         port: where it is.
-        baud: speed of a real serial port.
+        baud: speed of a real serial port, as far as the board knows it.
         config: the model that will be loaded, if any.
 
     Raises:
@@ -30,6 +30,11 @@ def open_device(port: str, baud: int, config: ModelConfig | None = None) -> Iter
     with status(f"opening {port}"):
         device = Device.open(port, baud=baud)
     with device:
+        if device.baud != baud:
+            note(
+                f"{port} stays at {device.baud} baud: board {device.info.board} cannot run its "
+                f"line at {baud}, or the line does not carry it"
+            )
         if config is not None:
             check_fit(device, config)
         yield device

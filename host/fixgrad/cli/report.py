@@ -11,9 +11,7 @@ from fixgrad.cli.inspecting import examine
 from fixgrad.cli.options import PATH, json_option
 from fixgrad.cli.output import note, print_json, print_line, status
 from fixgrad.doctor import Finding
-from fixgrad.errors import RunFileError
-from fixgrad.health import Examined, diagnose
-from fixgrad.model import State
+from fixgrad.health import diagnose
 from fixgrad.rundir import RunFolder, write_atomic
 
 
@@ -44,11 +42,12 @@ def report(
     examined = examine(run)
     with status("drawing"):
         page = Page(
-            str(folder), examined, _last_state(run, examined), run.metrics(), run.data_sha256(),
-            run.result(),
+            str(folder), examined, run.latest(examined.prepared.config), run.metrics(),
+            run.data_sha256(), run.result(),
         )
         path = out or folder / "report.html"
-        write_atomic(path, render(page).encode())
+        (text,) = render(page, None)
+        write_atomic(path, text.encode())
         written = []
         if figures is not None:
             figures.mkdir(parents=True, exist_ok=True)
@@ -65,13 +64,3 @@ def report(
             print_line(f"wrote {len(written)} figures to {figures}")
     if show and not webbrowser.open(path.resolve().as_uri()):
         note(f"no browser could be started; open {path.resolve().as_uri()}")
-
-
-def _last_state(run: RunFolder, examined: Examined) -> State:
-    config = examined.prepared.config
-    if run.has_ended():
-        return run.final(config)
-    saved = run.checkpoint(config)
-    if saved is None:
-        raise RunFileError(f"{run.path} has no checkpoint; train the run again")
-    return saved.state

@@ -156,4 +156,6 @@ def _text(status: str, figures: dict[str, float]) -> str:
     elif "loss" in figures:
         parts.append(f"loss {figures['loss']:.4f}")
     parts += [f"{figures['ram']:,.0f} B"] if "ram" in figures else []
+    parts += [f"{figures['instructions']:,.0f} instructions"] if "instructions" in figures else []
+    parts += [f"{figures['flash']:,.0f} B of flash"] if "flash" in figures else []
     return ", ".join(parts)

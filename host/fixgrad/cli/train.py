@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from fixgrad.cli.measuring import Measured, measure_test, print_measured
 from fixgrad.cli.opening import open_device
 from fixgrad.cli.options import PATH, baud_option, json_option, port_option
 from fixgrad.cli.output import Meter, note, print_json, print_line, status, stop_switch
+from fixgrad.cli.serving import LivePage, parse_address
 from fixgrad.delivery import deliver
 from fixgrad.device import Device
 from fixgrad.digest import state_digest
@@ -104,6 +105,11 @@ class Trained:
     "--tensorboard", type=PATH, metavar="FOLDER",
     help="Write TensorBoard event files there while training.",
 )
+@click.option(
+    "--serve", metavar="[HOST:]PORT", is_flag=False, flag_value="0", callback=parse_address,
+    help="Show the report in the browser while the run trains: on this computer alone unless HOST "
+    "is given, on a free port unless PORT is.",
+)
 @json_option
 def train(
     run_file: Path | None,
@@ -116,6 +122,7 @@ def train(
     stream: bool,
     save_every: int,
     tensorboard: Path | None,
+    serve: tuple[str, int] | None,
     as_json: bool,
 ) -> None:
     """Train RUN.toml on the device, then measure test accuracy there."""
@@ -132,7 +139,7 @@ def train(
         folder = choose_folder(out, run_file.stem, prepared, force)
     with (
         open_device(port, baud, prepared.config) as device,
-        _listeners(tensorboard) as listeners,
+        _listeners(tensorboard, serve, folder) as (listeners, live),
     ):
         if resume is None:
             folder.create(prepared)
@@ -147,23 +154,32 @@ def train(
             patience=Patience(wait),
             listeners=listeners,
         )
-        result = _measure(device, prepared, trained.state, folder, port)
-        report = _report(device, prepared, folder, trained, result, port)
+        result = measure(device, prepared, trained.state, folder, port)
+        report = describe(device, prepared, folder, trained, result, port)
         folder.save_result(report)
-    if as_json:
-        print_json(report)
-    else:
-        _print_report(report, result)
+        if as_json:
+            print_json(report)
+        else:
+            _print_report(report, result)
+        if live is not None:
+            live.end()
 
 
 @contextmanager
-def _listeners(tensorboard: Path | None) -> Iterator[list[Listener]]:
-    """Give what is to hear of every epoch."""
-    if tensorboard is None:
-        yield []
-        return
-    with closing(EventFiles(tensorboard)) as files:
-        yield [files.epoch]
+def _listeners(
+    tensorboard: Path | None, serve: tuple[str, int] | None, folder: RunFolder
+) -> Iterator[tuple[list[Listener], LivePage | None]]:
+    """Give what is to hear of every epoch; the page is to hear of the end too."""
+    with ExitStack() as stack:
+        listeners: list[Listener] = []
+        live = None
+        if tensorboard is not None:
+            listeners.append(stack.enter_context(closing(EventFiles(tensorboard))).epoch)
+        if serve is not None:
+            live = stack.enter_context(closing(LivePage(serve, folder.path)))
+            listeners.append(live.epoch)
+            note(f"watch the run at {live.url}")
+        yield listeners, live
 
 
 def choose_folder(
@@ -290,7 +306,7 @@ def run_training(
     return Trained(state, last.get("loss"), last.get("accuracy"), seconds, delivery.cached)
 
 
-def _measure(
+def measure(
     device: Device, prepared: PreparedRun, state: State, folder: RunFolder, port: str
 ) -> Measured:
     """Evaluate the test part on the device."""
@@ -459,7 +475,7 @@ def _checkpoint(folder: RunFolder, prepared: PreparedRun) -> Checkpoint:
     )
 
 
-def _report(
+def describe(
     device: Device,
     prepared: PreparedRun,
     folder: RunFolder,
@@ -467,6 +483,7 @@ def _report(
     test: Measured,
     port: str,
 ) -> dict[str, object]:
+    """Return what is told of a run at its end, and kept in result.json."""
     stats = device.stats
     return {
         "digest": f"{state_digest(trained.state):08x}",

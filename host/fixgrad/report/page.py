@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -26,6 +25,7 @@ from fixgrad.quantize import real_parameters
 from fixgrad.reference import Reference
 from fixgrad.report import figures
 from fixgrad.report.drawing import PAGE, Palette, inline_svg, picture
+from fixgrad.report.templates import fill
 from fixgrad.run import DataForm
 from fixgrad.runfile import format_run
 
@@ -92,8 +92,8 @@ class Page:
         prepared = self.run.prepared
         return measure(prepared.form.target, self.outputs, prepared.test_targets)
 
-    def context(self) -> dict[str, Any]:
-        """Return what the template is filled with."""
+    def context(self, *, following: bool = False) -> dict[str, Any]:
+        """Return what the template is filled with; `following` a run that trains."""
         prepared, reports = self.run.prepared, list(diagnose(self.run))
         drawn = self.figures(PAGE)
         labels = {
@@ -105,7 +105,7 @@ class Page:
         measured = self._measured()
         return {
             "title": prepared.run.path.parent.name or prepared.form.name,
-            "subtitle": self._subtitle(),
+            "subtitle": self._subtitle(following),
             "tiles": self._tiles(measured),
             "figures": {
                 name: inline_svg(drawn[name], name, label) if name in drawn else ""
@@ -128,11 +128,12 @@ class Page:
             "layers": config.layers,
         }
 
-    def _subtitle(self) -> str:
+    def _subtitle(self, following: bool) -> str:
         prepared = self.run.prepared
         layers = "-".join(map(str, prepared.config.layers))
         where = f", trained on {self.result['board']}" if self.result else ""
-        unfinished = "" if self.result else "; not finished, the page shows its last checkpoint"
+        whole = self.result or following
+        unfinished = "" if whole else "; not finished, the page shows its last checkpoint"
         return f"{prepared.form.name}, {layers}, seed {prepared.run.seed}{where}{unfinished}"
 
     def _tiles(self, measured: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -287,12 +288,35 @@ class Page:
         }
 
 
-def render(page: Page) -> str:
-    """Return the page of a run: one HTML text with everything in it."""
-    environment = Environment(
-        loader=PackageLoader("fixgrad.report", ""), autoescape=True, undefined=StrictUndefined
-    )
-    return environment.get_template("page.html.jinja").render(page.context())
+@dataclass(frozen=True)
+class Live:
+    """What a page that is served tells of the run and to its own script.
+
+    Attributes:
+        stage: "training" while later pages come, else "ended" or "stopped".
+        text: the same for people.
+        version: of the page.
+    """
+
+    stage: str
+    text: str
+    version: int
+
+
+def render(page: Page, *lives: Live | None) -> tuple[str, ...]:
+    """Return the page of a run, each time one HTML text with everything in it.
+
+    Args:
+        page: the run.
+        lives: one a text: of a page that a server replaces, or None for one that stays as it is.
+    """
+    context = page.context(following=None not in lives)
+    return tuple(fill("page.html.jinja", {**context, "live": live}) for live in lives)
+
+
+def render_waiting(title: str, live: Live) -> str:
+    """Return the page of a run of which no epoch is done."""
+    return fill("waiting.html.jinja", {"title": title, "live": live})
 
 
 def image_shape(form: DataForm) -> tuple[int, int] | None:

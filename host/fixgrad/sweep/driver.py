@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from fixgrad.errors import UsageError
 from fixgrad.sweep.records import Records
 from fixgrad.sweep.sweepfile import OBJECTIVES, Dimension, Range, Sweep, Values
-from fixgrad.sweep.trial import COMPLETE, PRUNED, Outcome, place, run_once
+from fixgrad.sweep.trial import COMPLETE, PRUNED, TOO_LARGE, Outcome, excess, place, run_once
 
 TOPIC = "fixgrad-sweep"
 _POLL_S = 0.2
@@ -162,6 +162,8 @@ class _Driver:
         for future in done:
             trial = self._running.pop(future)
             outcome = future.result()
+            if outcome.status == TOO_LARGE and isinstance(trial, optuna.Trial):
+                trial.set_constraint("RAM", excess(self._sweep, outcome.figures))
             self._tell(trial.number, outcome)
             self._on_outcome(outcome)
         return len(done)
@@ -183,7 +185,8 @@ class _Driver:
             values = [outcome.figures[name] for name in self._sweep.objectives]
             self._study.tell(number, values)
         else:
-            state = TrialState.PRUNED if outcome.status == PRUNED else TrialState.FAIL
+            known = outcome.status in (PRUNED, TOO_LARGE)
+            state = TrialState.PRUNED if known else TrialState.FAIL
             self._study.tell(number, state=state)
 
 

@@ -18,8 +18,9 @@ UNITS = {
     "accuracy": "accuracy on the validation part",
     "loss": "loss on the validation part",
     "ram": "RAM of the model, bytes",
-    "instructions": "instructions a step",
-    "time": "seconds a step",
+    "instructions": "instructions of a step",
+    "time": "seconds of a step at least",
+    "flash": "bytes of a checkpoint in flash",
 }
 _GREY, _FRONT = "#808080", "#00897b"
 

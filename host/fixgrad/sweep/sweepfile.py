@@ -21,8 +21,11 @@ OBJECTIVES: Final[dict[str, Literal["minimize", "maximize"]]] = {
     "ram": "minimize",
     "instructions": "minimize",
     "time": "minimize",
+    "flash": "minimize",
 }
 """What a trial is judged by, and which way is better."""
+
+NEED_BOARD: Final = ("instructions", "time", "flash")
 
 SAMPLERS: Final = ("tpe", "nsga2", "random")
 PRUNERS: Final = ("none", "median", "hyperband")
@@ -184,9 +187,12 @@ class _Reader:
             self._count("seed", 1, 0),
             self._space(),
         )
-        if sweep.board is None and set(sweep.objectives) & {"instructions", "time"}:
-            raise self._error("board", 'missing, but instructions and time need one; type e.g. '
-                              'board = "disco_f100rb"')  # fmt: skip
+        if sweep.board is None and set(sweep.objectives) & set(NEED_BOARD):
+            raise self._error("board", 'missing, but instructions, time and flash need one; type '
+                              'e.g. board = "disco_f100rb"')  # fmt: skip
+        if "flash" in sweep.objectives and not BOARDS[str(sweep.board)].store_bytes:
+            raise self._error("objectives", f"flash is what a checkpoint takes, {sweep.board} "
+                              "keeps none; leave flash away")  # fmt: skip
         if sweep.pruner != "none" and sweep.objectives not in (("accuracy",), ("loss",)):
             raise self._error("pruner", "needs accuracy or loss as the only objective")
         return sweep

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,18 @@ from filelock import FileLock
 
 from fixgrad.board import Board
 from fixgrad.boards import BOARDS
+from fixgrad.costs import predict
+from fixgrad.delivery import deliver
 from fixgrad.device import Evaluation
 from fixgrad.errors import FixgradError
-from fixgrad.planner import plan
+from fixgrad.outlook import Work, least_seconds
+from fixgrad.planner import checkpoint_bytes, plan
 from fixgrad.protocol import Loss
 from fixgrad.run import PreparedRun, prepare
 from fixgrad.rundir import write_atomic
+from fixgrad.steptrace import trace_step
 from fixgrad.stopping import loss_unit
-from fixgrad.sweep.sweepfile import Sweep, Values
+from fixgrad.sweep.sweepfile import NEED_BOARD, Sweep, Values
 from fixgrad.training import EpochDone
 
 COMPLETE, PRUNED, TOO_LARGE, REFUSED = "complete", "pruned", "too large", "refused"
@@ -107,10 +111,11 @@ def _run(sweep: Sweep, number: int, values: Values, report: Report) -> Outcome:
         prepared = prepare(sweep.run(values))
     except FixgradError as error:
         return Outcome(number, dict(values), REFUSED, {}, {"reason": str(error)}, {})
-    figures = cost(sweep, prepared)
+    figures: dict[str, float] = {"ram": plan(prepared.config).arena_bytes}
     detail: dict[str, Any] = {"layers": list(prepared.config.layers)}
-    if sweep.board is not None and figures["ram"] > BOARDS[sweep.board].arena_bytes:
+    if excess(sweep, figures) > 0:
         return Outcome(number, dict(values), TOO_LARGE, figures, detail, {})
+    figures |= cost(sweep, prepared)
     status, learnt, training = _train(prepared, sweep.objectives[0], report)
     detail |= learnt.pop("detail")
     seconds = {"trial": time.perf_counter() - began, "training": training}
@@ -160,6 +165,31 @@ def _progress(prepared: PreparedRun, event: EpochDone, objective: str) -> float:
     return figures.get(objective, figures["loss"])
 
 
+def excess(sweep: Sweep, figures: Mapping[str, float]) -> float:
+    """Return the bytes that a net has too many for the sweep's board; 0 or less where it fits."""
+    return 0 if sweep.board is None else figures["ram"] - BOARDS[sweep.board].arena_bytes
+
+
 def cost(sweep: Sweep, prepared: PreparedRun) -> dict[str, float]:
-    """Return what a run costs on the sweep's board: bytes of RAM."""
-    return {"ram": plan(prepared.config).arena_bytes}
+    """Return what a run costs on the sweep's board beside RAM, as `fixgrad plan` tells it.
+
+    Returns:
+        Those that are objectives of: instructions of a step; the seconds that they take at least;
+        bytes of a checkpoint in the board's flash.
+    """
+    wanted = set(sweep.objectives) & set(NEED_BOARD)
+    if not wanted:
+        return {}
+    config, schedule = prepared.config, prepared.schedule
+    board = BOARDS[str(sweep.board)]
+    figures: dict[str, float] = {}
+    if "flash" in wanted:
+        way = deliver(prepared.train, config, schedule, board.arena_bytes, stream=True)
+        figures["flash"] = checkpoint_bytes(config, way.region)
+    if wanted != {"flash"}:
+        trace = trace_step(config, prepared.initial, prepared.train, schedule)
+        parts = predict(board.core, config, trace)
+        assert parts is not None
+        figures["instructions"] = Work(parts, schedule.steps_per_epoch).step
+        figures["time"] = least_seconds(board, Work(parts, schedule.steps_per_epoch).step)
+    return figures
