@@ -20,22 +20,25 @@ class Ceiling(NamedTuple):
 
 
 CEILINGS = {
-    "disco_f100rb": Ceiling(16768, 880, 568, 8),
-    "bluepill_f103c8": Ceiling(18688, 2304, 704, 16),
-    "nucleo_f103rb": Ceiling(18688, 2304, 704, 16),
-    "olimex_p405": Ceiling(21504, 5400, 704, 16),
-    "disco_f407vg": Ceiling(21632, 5400, 704, 16),
-    "nucleo_f401re": Ceiling(21632, 5400, 704, 16),
-    "nucleo_f411re": Ceiling(21632, 5400, 704, 16),
-    "nucleo_f446re": Ceiling(21632, 5400, 704, 16),
-    "blackpill_f411ce": Ceiling(21632, 5400, 704, 16),
-    "bbcmicrobit": Ceiling(19968, 1664, 896, 16),
-    "bbcmicrobit_v2": Ceiling(21632, 5400, 704, 16),
-    "nrf52_dk": Ceiling(21632, 5400, 704, 16),
-    "nrf52840_dk": Ceiling(21632, 5400, 704, 16),
-    "mps2_an385": Ceiling(16448, 5400, 704, 16),
-    "mps2_an386": Ceiling(19136, 5400, 704, 16),
-    "mps2_an500": Ceiling(19200, 5400, 704, 16),
-    "mps2_an505": Ceiling(19328, 5400, 704, 16),
-    "mps3_an547": Ceiling(21056, 5400, 1024, 16),
+    "disco_f100rb": Ceiling(16384, 880, 568, 8),
+    "bluepill_f103c8": Ceiling(18432, 2304, 704, 16),
+    "nucleo_f103rb": Ceiling(18432, 2304, 704, 16),
+    "olimex_p405": Ceiling(21248, 5400, 704, 16),
+    "disco_f407vg": Ceiling(21248, 5400, 704, 16),
+    "nucleo_f401re": Ceiling(21248, 5400, 704, 16),
+    "nucleo_f411re": Ceiling(21248, 5400, 704, 16),
+    "nucleo_f446re": Ceiling(21248, 5400, 704, 16),
+    "blackpill_f411ce": Ceiling(21248, 5400, 704, 16),
+    "bbcmicrobit": Ceiling(19072, 1664, 896, 16),
+    "bbcmicrobit_v2": Ceiling(20480, 5400, 704, 16),
+    "nrf52_dk": Ceiling(20480, 5400, 704, 16),
+    "nrf52840_dk": Ceiling(20480, 5400, 704, 16),
+    "mps2_an385": Ceiling(16384, 5400, 704, 16),
+    "mps2_an386": Ceiling(18496, 5400, 704, 16),
+    "mps2_an500": Ceiling(18496, 5400, 704, 16),
+    "mps2_an505": Ceiling(18688, 5400, 704, 16),
+    "mps3_an547": Ceiling(20864, 5400, 1024, 16),
 }
+
+TRAINER_FLASH = {"m0": 16384, "m3": 16384}
+"""Flash of trainer and link by core, without a board's own code and its store of checkpoints."""

@@ -547,7 +547,7 @@ def test_usb_port_is_found_again_under_another_name(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(transport, "open_port", open_port)
     monkeypatch.setattr(transport.list_ports, "comports", lambda: plugged)
-    place = transport.Place("/dev/ttyACM0", 115200)
+    place = transport.Place("/dev/ttyACM0")
     assert place.open() == "/dev/ttyACM0"
     plugged[:] = [FakePort("/dev/ttyACM1", "B2")]
     with pytest.raises(PortError, match="ttyACM0: no such port"):
@@ -568,7 +568,7 @@ def test_port_without_serial_number_is_not_looked_for_elsewhere(
 
     monkeypatch.setattr(transport, "open_port", open_port)
     monkeypatch.setattr(transport.list_ports, "comports", lambda: plugged)
-    place = transport.Place("COM3", 115200)
+    place = transport.Place("COM3")
     place.open()
     plugged[:] = [FakePort("COM4", None)]
     with pytest.raises(PortError):

@@ -140,6 +140,22 @@ def test_the_same_position_is_written_once(url: str) -> None:
         assert device.save(32) == 2
 
 
+def test_a_board_keeps_its_run_by_itself_after_every_so_many_steps(url: str) -> None:
+    delivery = deliver(SAMPLES, SMALL, SCHEDULE, ROOM, stream=True)
+    reference = Reference(SMALL, beginning())
+    with Device.open(url) as device:
+        device.load(SMALL, beginning(), delivery.identity(RUN_ID), 0, delivery.region)
+        assert device.save(0, 5) == 1
+        list(device.train(delivery.stream(SCHEDULE), 0, 13 * SMALL.batch))
+    with Device.open(url) as device:
+        assert device.info.next == 10 * SMALL.batch
+        for step in range(10):
+            rows = SCHEDULE.step_indices(step)
+            reference.step(SAMPLES.features[rows], SAMPLES.targets[rows], *RATE)
+        assert device.info.digest == reference.digest()
+        assert device.save(10 * SMALL.batch) == 4  # after those of steps 0, 5 and 10
+
+
 def test_inside_a_batch_nothing_is_kept(url: str) -> None:
     delivery = deliver(SAMPLES, SMALL, SCHEDULE, ROOM, stream=True)
     with Device.open(url) as device:
@@ -147,6 +163,14 @@ def test_inside_a_batch_nothing_is_kept(url: str) -> None:
         list(device.train(delivery.stream(SCHEDULE), 0, 1))
         with pytest.raises(LinkError, match="keeping a checkpoint"):
             device.save(1)
+
+
+def test_an_image_without_a_store_says_so_and_goes_on() -> None:
+    with Device.open("qemu://disco_f100rb") as device:
+        loaded(device)
+        with pytest.raises(StoreError, match="disco_f100rb has no store"):
+            device.save(0)
+        assert device.hello().next == 0
 
 
 def test_a_board_without_a_store_says_so() -> None:

@@ -71,6 +71,30 @@ static bool is_intact(const uint8_t *frame, size_t count)
     return crc32_update(0, frame, body) == bytes_u32(frame + body);
 }
 
+#ifdef PORT_BAUD
+/* The answer leaves at the old speed. */
+static void handle_baud(const link_t *l, uint32_t pos, const uint8_t *payload)
+{
+    const uint32_t baud = bytes_u32(payload + BAUD_AT_BAUD);
+    const bool good = port_has_baud(baud);
+    uint8_t answer[BAUD_BYTES];
+    bytes_put_u32(answer + BAUD_AT_BAUD, good ? baud : 0u);
+    reply_frame(l->trainer.session, MSG_BAUD_ACK, pos, answer, sizeof answer);
+    if (good) {
+        port_set_baud(baud);
+    }
+}
+
+/* A zero byte sent at the speed at start reads as zero at every higher one: no stop bit comes. */
+static void count_zeros(link_t *l, uint8_t byte)
+{
+    l->zeros = byte == 0 ? (uint8_t)(l->zeros + 1u) : 0u;
+    if (l->zeros == LIMIT_WAKING_ZEROS) {
+        port_set_baud(LIMIT_BAUD_AT_START);
+    }
+}
+#endif
+
 static void handle_frame(link_t *l, size_t count)
 {
     uint8_t *frame = l->frame;
@@ -90,6 +114,10 @@ static void handle_frame(link_t *l, size_t count)
         }
     } else if (session == 0 || session != l->trainer.session) {
         reply_no_session(l, REASON_SESSION);
+#ifdef PORT_BAUD
+    } else if (frame[AT_TYPE] == MSG_BAUD && payload_bytes == BAUD_BYTES) {
+        handle_baud(l, pos, frame + FRAME_HEADER_BYTES);
+#endif
     } else if (!trainer_handle(&l->trainer, frame[AT_TYPE], pos, frame + FRAME_HEADER_BYTES,
                                payload_bytes)) {
         reply_no_session(l, REASON_RUN);
@@ -104,6 +132,9 @@ bool link_work(link_t *l)
 void link_receive(link_t *l, const uint8_t *bytes, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
+#ifdef PORT_BAUD
+        count_zeros(l, bytes[i]);
+#endif
         size_t frame_bytes;
         switch (cobs_decode(&l->decoder, bytes[i], &frame_bytes)) {
         case COBS_FRAME:

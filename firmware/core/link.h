@@ -22,6 +22,9 @@ typedef struct {
     trainer_t trainer;
     uint8_t frame[LINK_FRAME_MAX]; /* behind what would else be out of an instruction's reach */
     bool mute; /* damage was reported; nothing more about it until a good frame */
+#ifdef PORT_BAUD
+    uint8_t zeros; /* received one after the other */
+#endif
 } link_t;
 
 void link_init(link_t *l, uint32_t boot_id, void *arena, size_t arena_bytes);

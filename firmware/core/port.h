@@ -2,6 +2,7 @@
 #ifndef PORT_H
 #define PORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,12 @@ size_t port_read(uint8_t *bytes, size_t max);
 
 /* Sends all bytes; returns when they are handed to the hardware or the bounded wait ran out. */
 void port_write(const uint8_t *bytes, size_t count);
+
+/* In ports that define PORT_BAUD: whether the line can run at `baud`, not slower than at start. */
+bool port_has_baud(uint32_t baud);
+
+/* There: lets all bytes written leave, then runs the line at `baud`, which port_has_baud() allows. */
+void port_set_baud(uint32_t baud);
 
 /* In images built with -DPROFILE: the core's clock, counted modulo 2^24 at least. */
 #define PORT_TICKS_MASK 0xFFFFFFu

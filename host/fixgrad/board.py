@@ -34,7 +34,7 @@ class Board:
 
         Args:
             port: /dev/ttyACM0, COM5, socket://HOST:PORT, sim:// or qemu://BOARD.
-            baud: speed of a real serial port.
+            baud: speed of a real serial port, as far as the board knows it.
 
         Raises:
             PortError: the port cannot be opened.

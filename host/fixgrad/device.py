@@ -36,7 +36,7 @@ from fixgrad.session import (
     SessionLostError,
 )
 from fixgrad.stream import CachedStream
-from fixgrad.transport import Place, read_waiting
+from fixgrad.transport import BAUD_AT_START, WAKING, Place, read_waiting
 
 READ_STATE_TRIES = 10
 
@@ -207,7 +207,7 @@ class Device:
         port: Any,
         url: str,
         *,
-        baud: int = 115200,
+        baud: int = BAUD_AT_START,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] = time.sleep,
         random_bits: Callable[[int], int] = secrets.randbits,
@@ -218,7 +218,7 @@ class Device:
         Args:
             port: the port; `close` closes it.
             url: its name in messages.
-            baud: speed of the line in bits per second.
+            baud: speed of the line in bits per second, as far as the board knows it.
             clock: seconds, never going back.
             pause: waits for so many seconds.
             random_bits: returns so many bits, others in every process: sessions must differ.
@@ -234,15 +234,22 @@ class Device:
         self._pause = pause
         self._random_bits = random_bits
         self._reopen = reopen
-        self._session = Session(random_bits(8) % 255 + 1, baud)
+        self._session = Session(random_bits(8) % 255 + 1, BAUD_AT_START)
+        self._wanted_baud = baud
+        self._port_has_speed = reopen is not None or baud != BAUD_AT_START
+        self._lead = b""
         self._tag = 0
         self._held: tuple[int, int | None] = (0, None)
         self.info: DeviceInfo
-        self.hello()
+        self._greet()
 
     @classmethod
-    def open(cls, url: str, *, baud: int = 115200) -> Device:
+    def open(cls, url: str, *, baud: int = BAUD_AT_START) -> Device:
         """Open a port and say HELLO.
+
+        Args:
+            url: a device name, or a URL that pyserial or fixgrad handles.
+            baud: speed of the line in bits per second, as far as the board knows it.
 
         Raises:
             PortError: the port cannot be opened.
@@ -250,7 +257,7 @@ class Device:
             LinkError: nothing answers, or not fixgrad.
             VersionError: the device speaks another version.
         """
-        place = Place(url, baud)
+        place = Place(url)
         port = place.open()
         try:
             return cls(port, url, baud=baud, reopen=lambda: (place.open(), place.url))
@@ -283,8 +290,13 @@ class Device:
         with contextlib.suppress(OSError):
             self._port.close()
         self._port, self.url = self._reopen()
-        self._session.reopen()
-        return self.hello()
+        self._greet()
+        return self.info
+
+    @property
+    def baud(self) -> int:
+        """Speed of the line in bits per second."""
+        return self._session.bits_per_second
 
     @property
     def stats(self) -> LinkStats:
@@ -304,6 +316,53 @@ class Device:
         self._identify()
         self._held = self.info.boot_id, self.info.run_id
         return self.info
+
+    def _greet(self) -> None:
+        """Say HELLO at the speed at start, then go to the wanted one where the board knows it.
+
+        A board that answers only at the wanted speed, because its firmware was built so, is met
+        there. One that takes the speed but is not heard at it is woken: the line does not carry it.
+        """
+        wanted = self._wanted_baud
+        if wanted == BAUD_AT_START:
+            self._hello_at_start()
+            return
+        try:
+            self._hello_at_start()
+        except LinkError:
+            self._set_baud(wanted)
+            self.hello()
+            return
+        try:
+            self._change_baud(wanted)
+        except LinkError:
+            self._hello_at_start()
+
+    def _hello_at_start(self) -> None:
+        """Wake the board and say HELLO; the line is at the speed that a board has at start."""
+        self._session.reopen()
+        if self._port_has_speed:
+            self._set_baud(BAUD_AT_START)
+            self._lead = WAKING
+        self.hello()
+
+    def _change_baud(self, baud: int) -> None:
+        """Let both sides change the speed, and say HELLO; the speed stays if the board refuses.
+
+        Raises:
+            LinkError: the device is not heard any more.
+        """
+        request = protocol.pack(protocol.BAUD_FIELDS, baud=baud)
+        answer = next(self._exchange([Request(Message.BAUD, self._random_bits(32), request)]))
+        if answer.type == Message.BAUD_ACK and answer.payload == request:
+            self._set_baud(baud)
+            self.hello()
+
+    def _set_baud(self, baud: int) -> None:
+        with self._translated_errors():
+            if self._port.baudrate != baud:
+                self._port.baudrate = baud
+        self._session.bits_per_second = baud
 
     def _identify(self) -> None:
         """Begin a new session and note what the device tells."""
@@ -403,7 +462,8 @@ class Device:
             LinkError: the device stopped answering.
         """
         request = protocol.pack(protocol.SAVE_FIELDS, every=every)
-        (answer,) = self._exchange([Request(Message.SAVE, position, request)])
+        # A refusal by DATA_ACK does not end the exchange: the next one begins with a new session.
+        answer = next(self._exchange([Request(Message.SAVE, position, request)]))
         if answer.type == Message.DATA_ACK and answer.payload[0] == Status.BAD_MESSAGE:
             raise StoreError(f"board {self.info.board} has no store for checkpoints")
         status, generation = self._unpack(_SAVE_ACK, answer, Message.SAVE_ACK)
@@ -725,7 +785,8 @@ class Device:
             while True:
                 data = session.outgoing(clock())
                 if data:
-                    port.write(data)
+                    port.write(self._lead + data)
+                    self._lead = b""
                 yield from answers
                 if session.done:
                     return

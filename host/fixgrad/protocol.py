@@ -32,6 +32,7 @@ class Message(enum.IntEnum):
     INFER = 0x07
     TRAIN_TO = 0x09
     SAVE = 0x0A
+    BAUD = 0x0B
     HELLO_ACK = 0x81
     LOAD_ACK = 0x82
     COMMIT_ACK = 0x83
@@ -41,6 +42,7 @@ class Message(enum.IntEnum):
     INFER_ACK = 0x87
     NO_SESSION = 0x88
     SAVE_ACK = 0x8A
+    BAUD_ACK = 0x8B
 
 
 class Region(enum.IntEnum):
@@ -216,6 +218,8 @@ INFER_ACK_FIELDS: Final[tuple[tuple[str, int], ...]] = (("status", 1), ("count",
 """Followed by count x outputs: prediction i32 (see docs/PROTOCOL.md), then the logits i32."""
 SAVE_FIELDS: Final[tuple[tuple[str, int], ...]] = (("every", 4),)
 SAVE_ACK_FIELDS: Final[tuple[tuple[str, int], ...]] = (("status", 1), ("generation", 4))
+BAUD_FIELDS: Final[tuple[tuple[str, int], ...]] = (("baud", 4),)
+"""Of BAUD and of BAUD_ACK."""
 PROFILE_FIELDS: Final[tuple[tuple[str, int], ...]] = (("ticks", 4),)
 NO_SESSION_FIELDS: Final[tuple[tuple[str, int], ...]] = (("reason", 1),)
 
@@ -238,6 +242,8 @@ LIMITS: Final[dict[str, int]] = {
     "ACTIVATION_BITS_MAX": 15,
     "VELOCITY_BITS_MAX": 8,
     "DECAY_SHIFT_MAX": 16,
+    "BAUD_AT_START": 115200,
+    "WAKING_ZEROS": 32,
 }
 
 ENUMS: Final[dict[str, type[enum.IntEnum] | type[enum.IntFlag]]] = {
@@ -269,6 +275,7 @@ STRUCTS: Final[dict[str, tuple[tuple[str, int], ...]]] = {
     "PROFILE": PROFILE_FIELDS,
     "SAVE": SAVE_FIELDS,
     "SAVE_ACK": SAVE_ACK_FIELDS,
+    "BAUD": BAUD_FIELDS,
 }
 
 

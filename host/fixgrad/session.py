@@ -230,6 +230,15 @@ class Session:
         self._window_bytes = max(value, WINDOW_BYTES_MIN)
 
     @property
+    def bits_per_second(self) -> int:
+        """Speed of the line."""
+        return self._bits_per_second
+
+    @bits_per_second.setter
+    def bits_per_second(self, value: int) -> None:
+        self._bits_per_second = value
+
+    @property
     def done(self) -> bool:
         """True when every request of the exchange is answered."""
         return self._exhausted and not self._pending
@@ -559,6 +568,8 @@ class Session:
         answered = [self._pending.popleft() for _ in range(count)]
         newest = answered[-1]
         self._cursor = max(0, self._cursor - count)
+        if not self._pending:
+            self._question = None  # about nothing any more; its answer may be lost
         shown = 0
         for i, sent in enumerate(self._in_flight, 1):
             if sent.is_first and sent.pending in answered:

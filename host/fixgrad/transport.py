@@ -9,11 +9,18 @@ import serial
 from serial.tools import list_ports
 
 from fixgrad.errors import FixgradError, PortError
+from fixgrad.protocol import LIMITS
 
 READ_TIMEOUT_S = 0.02
 """Longest wait for a byte: how late a timer of the session can be noticed."""
 
 WRITE_TIMEOUT_S = 10.0
+
+BAUD_AT_START = LIMITS["BAUD_AT_START"]
+"""Speed of a board that was just started or woken."""
+
+WAKING = bytes(2 * LIMITS["WAKING_ZEROS"])
+"""Sent at `BAUD_AT_START`, this brings a board back to it; every other state stays as it is."""
 
 WAITING_BYTES_MAX = 4096
 """Most bytes that `read_waiting` takes: a port may never fall silent."""
@@ -70,25 +77,24 @@ class Place:
         url: the port's name now.
     """
 
-    def __init__(self, url: str, baud: int) -> None:
-        """Take a device name or URL, and bits per second."""
+    def __init__(self, url: str) -> None:
+        """Take a device name or URL."""
         self.url = url
-        self._baud = baud
         self._serial_number: str | None = None
 
     def open(self) -> Any:
-        """Open the port, wherever it is now.
+        """Open the port, wherever it is now, at the speed that a board has at start.
 
         Raises:
             PortError, BuildError: as `open_port`.
         """
         try:
-            port = open_port(self.url, self._baud)
+            port = open_port(self.url, BAUD_AT_START)
         except PortError:
             moved = _device_with(self._serial_number)
             if moved is None or moved == self.url:
                 raise
-            port = open_port(moved, self._baud)
+            port = open_port(moved, BAUD_AT_START)
             self.url = moved
         self._serial_number = _serial_number_of(self.url) or self._serial_number
         return port

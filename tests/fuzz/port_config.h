@@ -4,6 +4,7 @@
 
 #define LINK_PAYLOAD_MAX 256u
 #define PORT_STORE 1
+#define PORT_BAUD 1
 
 #define ARENA_BYTES 6000u
 #define BANK_BYTES 4096u

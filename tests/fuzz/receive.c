@@ -6,7 +6,7 @@
  * device starts with: u16 length, then a byte whose lowest bit says whether the lengths of its
  * regions are left as they are, run id, position and payload. With FUZZ_FLASH the bytes fill the
  * flash as they are. With none of these they are received as they are. At the end the device starts
- * again, with what it kept. */
+ * again, with what it kept, and what it kept predicts without it. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,6 +14,7 @@
 
 #include "bytes.h"
 #include "crc32.h"
+#include "fixgrad.h"
 #include "link.h"
 #include "mlp_dataset.h"
 #include "mlp_model.h"
@@ -36,6 +37,16 @@ void port_write(const uint8_t *bytes, size_t count)
     }
 }
 
+bool port_has_baud(uint32_t baud)
+{
+    return baud % 2u == 0;
+}
+
+void port_set_baud(uint32_t baud)
+{
+    answered += baud;
+}
+
 static void work(link_t *l)
 {
     for (uint32_t i = 0; i < WORK_MAX && link_work(l); i++) {
@@ -48,7 +59,7 @@ static void send_frame(link_t *l, const uint8_t *piece, size_t count)
     uint8_t frame[LINK_FRAME_MAX] = {0};
     uint8_t wire[2u * LINK_FRAME_MAX];
     const size_t head = FRAME_HEADER_BYTES;
-    frame[0] = count > 0 ? piece[0] % 11u : 0u;
+    frame[0] = count > 0 ? piece[0] % 12u : 0u;
     frame[1] = l->trainer.session == 0 ? 1u : l->trainer.session;
     if (count > 1) {
         frame[2] = piece[1]; /* offsets and positions are small */
@@ -99,6 +110,23 @@ static void commit_loaded(link_t *l)
     send_frame(l, payload, sizeof payload);
 }
 #endif
+
+/* Inference from the flash alone. */
+static void predict(void)
+{
+    static int32_t work[ARENA_BYTES / 4u], answer[LIMIT_OUTPUTS_MAX];
+    static int16_t features[UINT16_MAX];
+    fixgrad_t net;
+    if (fixgrad_open(&net, work, sizeof work) != FIXGRAD_OK) {
+        return;
+    }
+    for (uint32_t i = 0; i < net.inputs; i++) {
+        features[i] = net.feature_max;
+    }
+    if (fixgrad_predict(&net, features, answer) != FIXGRAD_OK) {
+        abort();
+    }
+}
 
 #ifdef FUZZ_RECORD
 #define PIECE_HEAD_BYTES 11u
@@ -166,6 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #endif
     work(l);
     link_init(l, 2, arena, ARENA_BYTES);
+    predict();
     free(arena);
     free(l);
     return 0;

@@ -21,6 +21,7 @@
 #define GUARD_BYTES 64u
 #define GUARD 0xA5u
 #define STATE_MAX 8192u
+#define BAUD_MAX 2000000u
 
 const char port_board[] = "sim";
 const char port_core[] = "host";
@@ -64,6 +65,7 @@ static size_t sent_count, sent_max;
 static kept_t possible[POSSIBLE_MAX]; /* what a start may find: the last one kept, later attempts */
 static uint32_t possible_count, saves;
 static jmp_buf power;
+static uint32_t baud;
 
 int __real_mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *target);
 int __wrap_mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *target);
@@ -79,6 +81,7 @@ void sim_boot(uint32_t boot_id, uint8_t fill);
 size_t sim_receive(const uint8_t *bytes, size_t count, uint8_t *out, size_t out_max);
 uint32_t sim_work(uint32_t samples, uint8_t *out, size_t out_max, size_t *answered);
 uint32_t sim_saves(void);
+uint32_t sim_baud(void);
 uint32_t sim_power_losses(void);
 void sim_status(uint32_t *words);
 
@@ -87,6 +90,21 @@ void port_write(const uint8_t *bytes, size_t count)
     for (size_t i = 0; i < count && sent_count < sent_max; i++) {
         sent[sent_count++] = bytes[i];
     }
+}
+
+bool port_has_baud(uint32_t wanted)
+{
+    return wanted >= LIMIT_BAUD_AT_START && wanted <= BAUD_MAX;
+}
+
+void port_set_baud(uint32_t wanted)
+{
+    baud = wanted;
+}
+
+uint32_t sim_baud(void)
+{
+    return baud;
 }
 
 static void note(int kind, uint32_t at)
@@ -207,6 +225,7 @@ void sim_expect(const expected_t *e)
 /* Starts the device; `fill` is what its memory happens to hold. */
 void sim_boot(uint32_t boot_id, uint8_t fill)
 {
+    baud = LIMIT_BAUD_AT_START;
     uint8_t *bytes = (uint8_t *)memory;
     memset(bytes, GUARD, sizeof memory);
     memset(bytes + GUARD_BYTES, fill, ARENA_BYTES);

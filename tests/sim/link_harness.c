@@ -26,7 +26,7 @@ size_t harness_decode(const uint8_t *stream, size_t count, uint16_t capacity, ui
     uint8_t frame[4096];
     cobs_decoder_t decoder;
     size_t written = 0;
-    cobs_decoder_init(&decoder, frame, capacity);
+    cobs_decoder_init(&decoder, frame, (uint16_t)capacity);
     for (size_t i = 0; i < count; i++) {
         size_t length = 0;
         const cobs_result_t result = cobs_decode(&decoder, stream[i], &length);

@@ -4,5 +4,6 @@
 
 #define LINK_PAYLOAD_MAX 256u
 #define PORT_STORE 1
+#define PORT_BAUD 1
 
 #endif

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "port_config.h"
+#include "protocol.h"
 
 #define ARENA_BYTES_DEFAULT (64uL * 1024u * 1024u)
 #define ARENA_BYTES_MAX (1024uL * 1024u * 1024u)
@@ -28,6 +29,17 @@ static size_t outgoing_count;
 
 void port_init(void)
 {
+}
+
+/* Bytes have no speed here: any is as good as another. */
+bool port_has_baud(uint32_t baud)
+{
+    return baud >= LIMIT_BAUD_AT_START;
+}
+
+void port_set_baud(uint32_t baud)
+{
+    (void)baud;
 }
 
 uint32_t port_boot_id(void)

@@ -5,5 +5,6 @@
 #define LINK_PAYLOAD_MAX 1024u
 #define PORT_RING_BYTES 4096u
 #define PORT_STORE 1
+#define PORT_BAUD 1
 
 #endif

@@ -22,9 +22,7 @@
 #endif
 #define USART_PIN_RX (USART_PIN_TX + 1u)
 
-#define USART_BAUD 115200u
-
-/* Starts the USART, whose clock runs at `clock_hz`, with 8 data bits, no parity, one stop bit. */
+/* Starts the USART, whose clock runs at `clock_hz`, at the speed at start with 8 data bits, no parity, one stop bit. */
 void usart_start(uint32_t clock_hz);
 
 #endif

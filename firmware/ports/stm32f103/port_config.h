@@ -6,6 +6,7 @@
 /* Two frames of seven 65-byte samples and a third on its way. */
 #define PORT_RING_BYTES 1536u
 #define PORT_STORE 1
+#define PORT_BAUD 1
 
 #define PORT_FLASH_PAGE_BYTES 1024u
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from fixgrad.cli.output import detail, status
+from fixgrad.cli.output import detail, note, status
 from fixgrad.device import Device
 from fixgrad.fitting import check_fit, require_fit
 from fixgrad.model import ModelConfig
@@ -19,7 +19,7 @@ def open_device(port: str, baud: int, config: ModelConfig | None = None) -> Iter
 
     Args:
         port: where it is.
-        baud: speed of a real serial port.
+        baud: speed of a real serial port, as far as the board knows it.
         config: the model that will be loaded, if any.
 
     Raises:
@@ -35,6 +35,11 @@ def open_device(port: str, baud: int, config: ModelConfig | None = None) -> Iter
             f"{device.url}: {info.board} ({info.core}), firmware {info.firmware:04x}, "
             f"{info.arena_bytes:,} bytes for a model, digest {info.digest:08x}"
         )
+        if device.baud != baud:
+            note(
+                f"{port} stays at {device.baud} baud: board {info.board} cannot run its "
+                f"line at {baud}, or the line does not carry it"
+            )
         if config is not None:
             check_fit(device, config)
         yield device

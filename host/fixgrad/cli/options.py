@@ -46,7 +46,16 @@ baud_option = click.option(
     default=115200,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Speed of a real serial port.",
+    help="Speed of a real serial port. Boards start at 115200 and change to it if they can.",
+)
+port_baud_option = click.option(
+    "--baud",
+    envvar="FIXGRAD_BAUD",
+    show_envvar=True,
+    default=115200,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Speed at which a real serial port is opened.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fixgrad.cli.options import baud_option, port_option
+from fixgrad.cli.options import port_baud_option, port_option
 from fixgrad.cli.output import note, print_line
 from fixgrad.errors import PortError, UsageError
 from fixgrad.proxy import Delay, FaultRates, FaultyLine, forward, listen
@@ -22,7 +22,7 @@ _SECONDS = click.FloatRange(min=0)
 
 @click.command(short_help="Put a port behind a socket, with faults.")
 @port_option
-@baud_option
+@port_baud_option
 @click.option("--listen", "address", default="localhost:4242", show_default=True,
               metavar="HOST:PORT", help="Where the other program connects.")
 @click.option("--bit-errors", default=0.0, type=_PROBABILITY, metavar="P",
