@@ -14,6 +14,7 @@ from fixgrad.reference import Reference
 from fixgrad.session import NoAnswerError
 from fixgrad.stream import ListedSchedule, Samples, SampleStream
 from fixgrad.transport import BAUD_AT_START, READ_TIMEOUT_S
+from line import at_other_speed
 from simulated_device import SimulatedDevice
 from small_models import SMALL, small_state
 
@@ -25,9 +26,6 @@ LR = (200, -12)
 @dataclass
 class SpeedLine:
     """A port to a simulated device over a line on which speed matters.
-
-    Where the ends differ, a byte is no byte: of a slower sender a zero stays one, without a stop
-    bit, and others become some bytes; of a faster one a few come, or none.
 
     Attributes:
         carries: the highest speed at which bytes arrive whole.
@@ -48,9 +46,7 @@ class SpeedLine:
     def _arrived(self, data: bytes, sender: int, receiver: int) -> bytes:
         if sender == receiver and sender <= self.carries:
             return data
-        if sender > receiver:
-            return self._random.randbytes(len(data) // (sender // receiver + 1))
-        return b"".join(b"\0" if not byte else self._random.randbytes(3) for byte in data)
+        return at_other_speed(data, sender, receiver, self._random)
 
     def clock(self) -> float:
         """Return the line's time."""

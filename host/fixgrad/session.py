@@ -568,6 +568,8 @@ class Session:
         answered = [self._pending.popleft() for _ in range(count)]
         newest = answered[-1]
         self._cursor = max(0, self._cursor - count)
+        if not self._pending:
+            self._question = None  # about nothing any more; its answer may be lost
         shown = 0
         for i, sent in enumerate(self._in_flight, 1):
             if sent.is_first and sent.pending in answered:

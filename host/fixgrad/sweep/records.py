@@ -83,11 +83,17 @@ class Records:
         return [Outcome.read(path) for path in sorted((self.folder / "trials").glob("*.json"))]
 
     def write_tables(self) -> pd.DataFrame:
-        """Write the table of all trials as Parquet and CSV, and return it."""
+        """Write the table of all trials as Parquet and CSV, and return it.
+
+        A column that mixes numbers and words, such as headroom 2 and "auto", holds words.
+        """
         rows = [_row(outcome) for outcome in self.outcomes()]
         table = pd.DataFrame(rows)
         front = {outcome.number for outcome in self.front()}
         table["front"] = table["number"].isin(front)
+        for name in table.columns:
+            if pd.api.types.is_object_dtype(table[name]) and table[name].map(type).nunique() > 1:
+                table[name] = table[name].map(str, na_action="ignore")
         table.to_parquet(self.folder / "trials.parquet", index=False)
         table.to_csv(self.folder / "trials.csv", index=False)
         return table
