@@ -240,7 +240,8 @@ def main() -> int:
     print(
         f"{len(outcomes)} trials ({', '.join(f'{n} {s}' for s, n in sorted(counts.items()))}) on "
         f"{plan.workers} workers{apart}, {plan.kills} kills of the driver, {finished} trials "
-        f"before the last one, none lost or written again; {again} trained again, digests equal; seed {plan.seed}, {time.monotonic() - began:.0f} s"
+        f"before the last one, none lost or written again; {again} trained again, digests "
+        f"equal; seed {plan.seed}, {time.monotonic() - began:.0f} s"
     )
     said = best.said
     print(
