@@ -79,7 +79,7 @@ MUTANTS = (
     Mutant(LINK, "    if (good) {\n        port_set", "    if (!good) {\n        port_set"),
     Mutant(LINK, "zeros == LIMIT_WAKING_ZEROS", "zeros == 2u * LIMIT_WAKING_ZEROS + 8u"),
     Mutant(DEVICE, "            self._lead = WAKING\n", ""),
-    Mutant(DEVICE, "LinkError:\n            self._hello_at_start()", "LinkError:\n            raise"),
+    Mutant(DEVICE, "LinkError:\n            self._hello_at_start()", "LinkError:\n            1/0"),
     Mutant(DEVICE, "        self._session.bits_per_second = baud\n", ""),
     # The trainer.
     Mutant(TRAINER, "if (pos != t->next) {", "if (pos > t->next) {"),
