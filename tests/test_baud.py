@@ -14,6 +14,7 @@ from fixgrad.reference import Reference
 from fixgrad.session import NoAnswerError
 from fixgrad.stream import ListedSchedule, Samples, SampleStream
 from fixgrad.transport import BAUD_AT_START, READ_TIMEOUT_S
+from line import at_other_speed
 from simulated_device import SimulatedDevice
 from small_models import SMALL, small_state
 
@@ -26,17 +27,16 @@ LR = (200, -12)
 class SpeedLine:
     """A port to a simulated device over a line on which speed matters.
 
-    Where the ends differ, a byte is no byte: of a slower sender a zero stays one, without a stop
-    bit, and others become some bytes; of a faster one a few come, or none.
-
     Attributes:
         carries: the highest speed at which bytes arrive whole.
         deaf_answers: so many of the device's next answers are lost.
+        lost_writes: so many of the host's next writes are lost.
     """
 
     device: SimulatedDevice
     carries: int = FAST
     deaf_answers: int = 0
+    lost_writes: int = 0
     baudrate: int = BAUD_AT_START
     now: float = 0.0
     waiting: bytes = b""
@@ -48,9 +48,7 @@ class SpeedLine:
     def _arrived(self, data: bytes, sender: int, receiver: int) -> bytes:
         if sender == receiver and sender <= self.carries:
             return data
-        if sender > receiver:
-            return self._random.randbytes(len(data) // (sender // receiver + 1))
-        return b"".join(b"\0" if not byte else self._random.randbytes(3) for byte in data)
+        return at_other_speed(data, sender, receiver, self._random)
 
     def clock(self) -> float:
         """Return the line's time."""
@@ -69,6 +67,9 @@ class SpeedLine:
 
     def write(self, data: bytes) -> None:
         """Send byte by byte: the device may change its speed in between."""
+        if self.lost_writes:
+            self.lost_writes -= 1
+            return
         for at in range(len(data)):
             byte = data[at : at + 1]
             speed = self.device.baud
@@ -172,6 +173,13 @@ def test_board_that_a_killed_host_left_fast_answers_the_next_one(
     assert (device.info.run_id, device.info.next) == (RUN, SMALL.batch)
     list(device.train(stream, SMALL.batch, stream.end))
     assert device.hello().digest == digest
+
+
+def test_zeros_that_were_lost_come_again_with_the_next_hello(line: SpeedLine) -> None:
+    connect(line, FAST)
+    line.lost_writes = 1
+    device = connect(line, BAUD_AT_START)
+    assert (device.baud, line.baudrate, line.device.baud) == (BAUD_AT_START,) * 3
 
 
 @pytest.mark.parametrize(

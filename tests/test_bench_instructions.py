@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ceilings import TRAINER_FLASH
+from fixgrad.images import read_image
 
 from bench.instructions import classes, results, tables, textbook
-from bench.instructions.measuring import Row, measure
+from bench.instructions.measuring import Row, firmware_image, measure
 from bench.instructions.nets import NETS
 from bench.machines import COMPILER, MACHINES
 
@@ -31,6 +33,14 @@ def test_no_count_grows(core: str) -> None:
     for row in rows:
         # The parts are timed in an image of their own, with some instructions more at each border.
         assert sum(row["phases"].values()) == pytest.approx(row["instructions"], rel=0.01)
+
+
+@pytest.mark.parametrize("core", TRAINER_FLASH)
+def test_trainer_and_link_fit_in_their_flash(core: str) -> None:
+    image = read_image(firmware_image(core))
+    assert image.flash_bytes <= TRAINER_FLASH[core]
+    # Nothing of it was left out for want of a port that calls it.
+    assert {"handle_load", "handle_data", "handle_infer", "mlp_update_layer"} <= set(image.symbols)
 
 
 def test_growth_is_found(m4_row: Row) -> None:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 from fixgrad.errors import LinkError
-from fixgrad.framing import encode_frame
+from fixgrad.framing import Decoder, encode_frame
 from fixgrad.protocol import Message, Reason, Status
 from fixgrad.session import (
     EXPIRIES_MAX,
@@ -390,6 +390,36 @@ def test_timer_ignores_the_answer_to_a_request_that_was_sent_twice() -> None:
     assert link.session.done
     link.session.begin(data_requests(STREAM[:100], 100), link.now)
     assert link.session.timeout_s == pytest.approx(timer_without_answers(270))
+
+
+@pytest.mark.parametrize("type_", [Message.DATA, Message.TRAIN_TO])
+def test_answer_to_all_requests_ends_the_wait_for_a_question_that_was_lost(
+    type_: Message,
+) -> None:
+    link = open_link(270)
+    link.session.begin([Request(type_, 0, bytes(5), 10)], link.now)
+    sent: set[int] = set()
+    while Message.READ not in sent:
+        sent |= {frame.type for frame in Decoder().feed(link.session.outgoing(link.now))}
+        link.now += link.session.timeout_s + 1e-9
+    link.now -= link.session.timeout_s / 2
+    ack = encode_frame(Message.DATA_ACK, link.device.session, 10, data_ack(0))
+    link.session.receive(ack, link.now)
+    assert link.session.outgoing(link.now) == b""
+    assert link.session.done
+
+
+def test_timer_is_not_doubled_any_more_after_an_answer() -> None:
+    link = open_link(1000)
+    before = link.session.timeout_s
+    link.session.begin(data_requests(STREAM[:100], 100), link.now)
+    link.session.outgoing(link.now)  # lost
+    link.now += before + 1e-9
+    link.send()
+    assert link.session.timeout_s == pytest.approx(2 * before)
+    link.work()
+    link.deliver()
+    assert link.session.timeout_s <= before
 
 
 def test_timer_counts_an_answer_time_as_ten_seconds_at_most() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fixgrad.images import read_image
@@ -62,10 +63,15 @@ def measure_textbooks(core: str, net: Net) -> Row:
 
 def flash_bytes(core: str) -> int:
     """Return the code and constants of the whole firmware, without a board's own code."""
+    return read_image(firmware_image(core)).flash_bytes
+
+
+def firmware_image(core: str) -> Path:
+    """Return the image of the whole firmware with a port that does nothing, and no store."""
     own = [ROOT / "firmware" / "main.c", SOURCES / "bare_port.c", *LIBRARY]
     files = [*own, *sorted(CORE.glob("*.[cS]"))]
     flags = [f"-I{ROOT / 'firmware' / 'ports' / 'stm32f1'}"]
-    return read_image(build_files(MACHINES[core], "firmware", files, flags)).flash_bytes
+    return build_files(MACHINES[core], "firmware", files, flags)
 
 
 def _parts(machine: Machine, job: bytes) -> dict[str, int]:

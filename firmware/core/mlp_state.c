@@ -128,10 +128,17 @@ int mlp_state_read(const mlp_t *m, uint32_t offset, uint8_t *bytes, size_t count
     return STATUS_OK;
 }
 
+#define DIGEST_MULTIPLIER 0x9E3779B1u
+
 /* D = D * 0x9E3779B1 + u. Section 9. */
+static inline uint32_t digest_step(uint32_t digest, uint32_t multiplier, int32_t word)
+{
+    return digest * multiplier + (uint32_t)word;
+}
+
 static inline uint32_t digest_word(uint32_t digest, int32_t word)
 {
-    return digest * 0x9E3779B1u + (uint32_t)word;
+    return digest_step(digest, DIGEST_MULTIPLIER, word);
 }
 
 #ifndef VECTOR
@@ -141,15 +148,17 @@ static __attribute__((noinline)) uint32_t digest_pairs(uint32_t digest, const in
                                                        const int16_t *end, uint32_t next,
                                                        uint32_t step)
 {
+    uint32_t multiplier = DIGEST_MULTIPLIER;
+    __asm__("" : "+r"(multiplier)); /* known, it would be loaded in every turn */
     do {
         const int16_t *other = at + next;
-        digest = digest_word(digest, *at);
+        digest = digest_step(digest, multiplier, *at);
         at += step;
-        digest = digest_word(digest, *other);
+        digest = digest_step(digest, multiplier, *other);
         other += step;
-        digest = digest_word(digest, *at);
+        digest = digest_step(digest, multiplier, *at);
         at += step;
-        digest = digest_word(digest, *other);
+        digest = digest_step(digest, multiplier, *other);
     } while (at != end);
     return digest;
 }
@@ -185,7 +194,7 @@ static uint32_t digest_segment(const segment_t *segment, uint32_t digest)
         return digest;
     }
 #ifdef VECTOR
-    return vector_digest(segment->data, segment->count, 0x9E3779B1u, digest);
+    return vector_digest(segment->data, segment->count, DIGEST_MULTIPLIER, digest);
 #else
     for (uint32_t j = 0; j < segment->layer->outputs; j++) {
         digest = digest_row(segment->layer, j, segment->data, digest);

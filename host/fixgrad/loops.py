@@ -350,12 +350,11 @@ def _update_mul(layer: _Layer) -> Loops:
     if layer.momentum or layer.may_clamp or tiles > _TILES_MAX or layer.inputs < 4:
         kind = "momentum" if layer.momentum else "plain"
         return Counter({
-            "column": blocks,
-            "column row": blocks * layer.outputs,
-            "column row sample": blocks * layer.outputs * layer.count,
-            "delta weight": int(used.sum()) * layer.inputs,
-            "delta column": int(used.sum()) * blocks,
+            "single row": layer.outputs,
+            "single row sample": layer.outputs * layer.count,
             f"weight {kind}": layer.inputs * layer.outputs,
+            "weight sample": layer.inputs * layer.outputs * layer.count,
+            f"weight delta {layer.element}": layer.inputs * int(used.sum()),
         })  # fmt: skip
     listed_max = 0 if tiles == 1 else _LISTED_A_TILE * tiles
     listed, pairs = used[used <= listed_max], 2 * layer.quads

@@ -6,7 +6,7 @@
  * device starts with: u16 length, then a byte whose lowest bit says whether the lengths of its
  * regions are left as they are, run id, position and payload. With FUZZ_FLASH the bytes fill the
  * flash as they are. With none of these they are received as they are. At the end the device starts
- * again, with what it kept. */
+ * again, with what it kept, and what it kept predicts without it. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,6 +14,7 @@
 
 #include "bytes.h"
 #include "crc32.h"
+#include "fixgrad.h"
 #include "link.h"
 #include "mlp_dataset.h"
 #include "mlp_model.h"
@@ -110,6 +111,23 @@ static void commit_loaded(link_t *l)
 }
 #endif
 
+/* Inference from the flash alone. */
+static void predict(void)
+{
+    static int32_t work[ARENA_BYTES / 4u], answer[LIMIT_OUTPUTS_MAX];
+    static int16_t features[UINT16_MAX];
+    fixgrad_t net;
+    if (fixgrad_open(&net, work, sizeof work) != FIXGRAD_OK) {
+        return;
+    }
+    for (uint32_t i = 0; i < net.inputs; i++) {
+        features[i] = net.feature_max;
+    }
+    if (fixgrad_predict(&net, features, answer) != FIXGRAD_OK) {
+        abort();
+    }
+}
+
 #ifdef FUZZ_RECORD
 #define PIECE_HEAD_BYTES 11u
 #define RECORD_HEAD_BYTES 12u
@@ -176,6 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #endif
     work(l);
     link_init(l, 2, arena, ARENA_BYTES);
+    predict();
     free(arena);
     free(l);
     return 0;

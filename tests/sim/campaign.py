@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 import collections
+import math
 import multiprocessing
 import random
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from fixgrad.framing import encode_frame  # noqa: E402
 from fixgrad.protocol import Message  # noqa: E402
 from fixgrad.session import EXPIRIES_MAX, SessionLostError  # noqa: E402
 from fixgrad.training import Checkpoint, EpochDone, Saved, Tally  # noqa: E402
+from fixgrad.transport import BAUD_AT_START  # noqa: E402
 from line import Faults, HostKilledError, Line  # noqa: E402
 from scenarios import CONFIGS, EPOCHS, RUN_ID, SAMPLES, Scenario, scenario  # noqa: E402
 from simulated_device import ARENA_BYTES, FLASHES, SimulatedDevice  # noqa: E402
@@ -49,10 +51,13 @@ HOST_SESSIONS = 100
 
 STEPS_BETWEEN_SAVES = (1, 2, 3, 7, 20, 1000)
 
+BAUDS = (BAUD_AT_START, 230_400, 1_000_000, 2_000_000, 3_000_000)
+"""Speeds that hosts want and lines carry; the device does not know the last."""
+
 CUTS_MAX = 6
 """Power failures of the flash in a run at most: between two of them a save must end."""
 
-HOSTS_MAX = 400
+HOSTS_MAX = 2000
 LOST_LINK = ("stopped answering", "nothing answers", "is not fixgrad", "does not answer HELLO",
              "kept changing", "lost its state")  # fmt: skip
 
@@ -85,15 +90,29 @@ def random_rates(rng: random.Random) -> dict[str, float]:
     return rates
 
 
+def connect(line: Line, baud: int, random_bits: Callable[[int], int]) -> Device:
+    """Open the line as a port, at the speed at start, and return the device."""
+
+    def reopen() -> tuple[Line, str]:
+        line.baudrate = BAUD_AT_START
+        return line, "sim"
+
+    reopen()
+    return Device(
+        line, "sim", baud=baud, clock=line.clock, pause=line.pause, random_bits=random_bits,
+        reopen=reopen,
+    )  # fmt: skip
+
+
 class Host:
     """A user who types `train`, and `train --resume` whenever that ended without a result."""
 
     def __init__(
         self, line: Line, run: Scenario, rng: random.Random, totals: Totals,
-        delivery: Delivery | None = None, save_every: int = 0,
+        delivery: Delivery | None = None, save_every: int = 0, baud: int = BAUD_AT_START,
     ) -> None:  # fmt: skip
         self.line, self.run, self.rng, self.totals = line, run, rng, totals
-        self.delivery, self.save_every = delivery, save_every
+        self.delivery, self.save_every, self.baud = delivery, save_every, baud
         self.disk = Checkpoint(run.initial, 0, Tally())
         self.adopt = False
         self.expiries = 0
@@ -106,7 +125,9 @@ class Host:
             drawn = self.rng.getrandbits(count)
             return drawn % HOST_SESSIONS if count == 8 else drawn
 
-        return Device(line, "sim", clock=line.clock, pause=line.pause, random_bits=bits)
+        device = connect(line, self.baud, bits)
+        self.totals.add(speed_changes=device.baud != BAUD_AT_START)
+        return device
 
     def train_to_the_end(self) -> None:
         """Start hosts until one reaches the end of the run."""
@@ -193,10 +214,10 @@ def check_kept(device: SimulatedDevice, run_id: int) -> None:
         raise ViolationError(f"the device kept run {status.run_id:x} at position {status.next}")
 
 
-def occupy(line: Line, rng: random.Random, save_every: int) -> None:
+def occupy(line: Line, rng: random.Random, save_every: int, baud: int) -> None:
     """Let an earlier host begin another run on the device and vanish, its bytes still under way."""
     other = scenario(rng.randrange(len(CONFIGS)))
-    device = Device(line, "sim", clock=line.clock, pause=line.pause, random_bits=lambda n: 200)
+    device = connect(line, baud, lambda n: 200)
     events = training.train(
         device, other.config, OTHER_RUN_ID, other.samples, other.schedule,
         Checkpoint(other.initial, 0, Tally()), delivery=random_delivery(other, rng),
@@ -223,8 +244,13 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
     device = SimulatedDevice(window, flash=keeping.choice(FLASHES), flash_seed=seed)
     quiet = Faults(rng, {})
     line = Line(device, rng, window + QUESTIONS_BYTES, quiet, quiet)
+    speeds = random.Random(f"speed of the line {seed}")
+    baud, other_baud = (
+        speeds.choice(BAUDS) if speeds.random() < 0.3 else BAUD_AT_START for _ in range(2)
+    )
+    line.carries = speeds.choice(BAUDS)
     if rng.random() < 0.3:
-        occupy(line, rng, other_every)
+        occupy(line, rng, other_every, other_baud)
     delivery = random_delivery(run, rng)
     device.expect(replace(run.expectation, run_id=delivery.identity(RUN_ID)))
     old = stale_frames(run)
@@ -232,15 +258,17 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
     line.forward = Faults(rng, rates, lambda: rng.choice(old))
     line.backward = Faults(rng, {k: r for k, r in random_rates(rng).items() if k != "stale"})
     if rng.random() < 0.4:
-        # Between two resets a load and a batch must have room, or no run can end.
-        batch_bytes = run.expectation.states.shape[1] + run.samples_bytes // 4
+        # Between two resets a load and a batch must have room, or no run can end; a data set, in
+        # frames of full length, with the frames that are lost.
+        dataset_bytes = len(delivery.region) * math.exp(WINDOWS[0] * sum(rates.values()))
+        batch_bytes = run.expectation.states.shape[1] + run.samples_bytes // 4 + dataset_bytes
         line.reset_rate = min(10 ** rng.uniform(-4.5, -3.0), 1 / batch_bytes / 2)
     if rng.random() < 0.4:
         line.kill_rate = 10 ** rng.uniform(-3.5, -1.8)
     line.power = power_cuts(keeping)
     device.cut_power(next(line.power, 0))
     occupied_overflow = line.overflow
-    host = Host(line, run, rng, totals, delivery, save_every)
+    host = Host(line, run, rng, totals, delivery, save_every, baud)
     host.train_to_the_end()
     if save_every:
         check_kept(device, delivery.identity(RUN_ID))
@@ -252,7 +280,7 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
     if status.applied < EPOCHS * SAMPLES:
         raise ViolationError(f"{status.applied} samples were applied")
     repeated = (set(rates) - {"flip", "drop", "burst"}) or "replay" in line.backward.rates
-    if line.overflow > occupied_overflow and not (repeated or line.kills):
+    if line.overflow > occupied_overflow and not (repeated or line.garbled or line.kills):
         raise ViolationError(f"{line.overflow} bytes overran the ring of a line that adds none")
     if not (rates or line.backward.rates or line.kills or line.resets or host.expiries):
         if status.applied != EPOCHS * SAMPLES:

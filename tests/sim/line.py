@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from fixgrad.transport import BAUD_AT_START
 from simulated_device import SimulatedDevice
 
 HISTORY_BYTES = 4000
 BURST_MAX = 600
 READ_TIMEOUT_S = 0.02
-BYTE_S = 10 / 115200
-TURNS_MAX = 100_000
+BITS_PER_BYTE = 10
+TURNS_MAX = 300_000
+DELIMITED = re.compile(rb"[^\0]*\0|[^\0]+")
+
+
+def at_other_speed(data: bytes, sender: int, receiver: int, rng: random.Random) -> bytes:
+    """Return what a receiver takes for bytes that were sent at a speed that is not its own.
+
+    Of a slower sender a zero stays one, as no stop bit comes, and others become some bytes; of a
+    faster one a few come, or none.
+    """
+    if sender < receiver:
+        return b"".join(rng.randbytes(3) if byte else b"\0" for byte in data)
+    if sender > receiver:
+        return rng.randbytes(len(data) // (sender // receiver + 1))
+    return rng.randbytes(len(data))
 
 
 class HostKilledError(BaseException):
@@ -104,6 +120,9 @@ class Line:
         taken: bytes that the device took, and samples of its own that it trained.
         reset_after: how many of those before it is reset once.
         reset_rate, kill_rate: per one of those; per call of `read`.
+        baudrate: speed of the host's end; where the device has another, no byte arrives whole.
+        carries: the highest speed at which bytes do.
+        garbled: bytes of the host that met a device at another speed.
         power: operations of its flash, each counted from a start, at which its power fails.
     """
 
@@ -115,10 +134,13 @@ class Line:
     reset_rate: float = 0.0
     reset_after: int | None = None
     kill_rate: float = 0.0
+    baudrate: int = BAUD_AT_START
+    carries: int = 10_000_000
     power: Iterator[int] = field(default_factory=lambda: iter(()))
     now: float = 0.0
     taken: int = 0
     overflow: int = 0
+    garbled: int = 0
     resets: int = 0
     kills: int = 0
     turns: int = 0
@@ -179,34 +201,47 @@ class Line:
         moved = self._arrive(rng.randrange(1, 700)) + self._work(rng.randrange(1, 900))
         moved += self._train(rng.randrange(1, 40))
         moved += self._deliver(rng.randrange(1, 300))
-        self.now += moved * BYTE_S if moved else READ_TIMEOUT_S
+        self.now += moved * BITS_PER_BYTE / self.device.baud if moved else READ_TIMEOUT_S
 
     def _arrive(self, count: int) -> int:
-        data = self.to_device[:count]
+        sent = bytes(self.to_device[:count])
         del self.to_device[:count]
+        data = self._received_at(sent, self.baudrate, self.device.baud)
+        self.garbled += data is not sent and len(sent)
         room = self.ring_bytes - len(self._ring)
         self.overflow += max(0, len(data) - room)
         self._ring += data[:room]
-        return len(data)
+        return len(sent)
+
+    def _received_at(self, data: bytes, sender: int, receiver: int) -> bytes:
+        if sender == receiver <= self.carries:
+            return data
+        return at_other_speed(data, sender, receiver, self.rng)
 
     def _work(self, count: int) -> int:
         data = bytes(self._ring[:count])
         del self._ring[:count]
         until = self._reset_within(len(data))
-        answers = self.device.receive(data[:until]) if data else b""
-        if answers:
-            self._to_host += self.backward.carry(answers)
+        for part in DELIMITED.findall(data[:until]):  # its speed changes behind a zero byte
+            speed = self.device.baud
+            self._send(self.device.receive(part), speed)
+            if self.device.power_failed:
+                break
         self.taken += len(data)
         if until is not None or self.device.power_failed:
             self.press_reset()
         return len(data)
 
+    def _send(self, answers: bytes, speed: int) -> None:
+        if answers:
+            carried = self.backward.carry(answers)
+            self._to_host += self._received_at(carried, speed, self.baudrate)
+
     def _train(self, count: int) -> int:
         """Let the device train samples of its own; a reset strikes between two of them."""
         until = self._reset_within(count) if self.device.is_training else None
         done, answers = self.device.work(count if until is None else until)
-        if answers:
-            self._to_host += self.backward.carry(answers)
+        self._send(answers, self.device.baud)
         self.taken += done
         if until is not None or self.device.power_failed:
             self.press_reset()

@@ -74,6 +74,16 @@ MUTANTS = (
     Mutant(LINK, "HELLO_ACK_AT_NEXT, l->trainer.next);", "HELLO_ACK_AT_NEXT, 0);"),
     Mutant(LINK, "HELLO_ACK_AT_RUN_ID, l->trainer.run_id);", "HELLO_ACK_AT_RUN_ID, 0xC0FFEEu);"),
     Mutant(LINK, "reply_no_session(l, REASON_RUN);", "(void)0;"),
+    # The speed of the line.
+    Mutant(LINK, "? (uint8_t)(l->zeros + 1u) : 0u;", "? 1u : 0u;"),
+    Mutant(LINK, "    if (good) {\n        port_set", "    if (!good) {\n        port_set"),
+    Mutant(LINK, "zeros == LIMIT_WAKING_ZEROS", "zeros == 2u * LIMIT_WAKING_ZEROS + 8u"),
+    Mutant(DEVICE, "WAKING if self._port_has_speed", "DELIMITER if self._port_has_speed"),
+    Mutant(
+        DEVICE, "LinkError:\n            self._hello_at_start()", "LinkError:\n            raise"
+    ),
+    Mutant(DEVICE, "        self._session.bits_per_second = baud\n", ""),
+    Mutant(SESSION, "        self._lead = lead\n", "        self._lead = lead[:1]\n"),
     # The trainer.
     Mutant(TRAINER, "if (pos != t->next) {", "if (pos > t->next) {"),
     Mutant(TRAINER, "if (pos != t->next) {", "if (pos < t->next) {"),
@@ -106,7 +116,7 @@ MUTANTS = (
         "crc32_update(loaded, t->dataset, mlp_dataset_bytes(&t->mlp, t->dataset))",
         "(bytes_u32(payload + COMMIT_AT_CRC) | (loaded & 0u))",
     ),
-    Mutant(DATASET, "left < m->batch ? left : m->batch", "m->batch"),
+    Mutant(DATASET, "left < m->batch ? left : m->batch", "left < 1u ? left : m->batch"),
     Mutant(DATASET, "position / samples, bytes_u32", "0u, bytes_u32"),
     Mutant(DATASET, ">> at % 8u & mask", ">> at % 8u & (mask >> 1)"),
     # Framing on the device.
@@ -194,13 +204,13 @@ MUTANTS = (
     Mutant(SESSION, "        self._answer_time = _AnswerTime()\n        self.w", "        self.w"),
     Mutant(SESSION, "max(base, TIMER_MAX_S)", "TIMER_MAX_S"),
     # Checkpoints on the device.
-    Mutant(TRAINER, "if (pos == t->next && t->missing == 0) {", "if (t->missing == 0) {"),
+    Mutant(TRAINER, "(pos == t->next && t->missing == 0) {", "(pos != ~0u && t->missing == 0) {"),
     Mutant(TRAINER, "if (pos == t->next && t->missing == 0) {", "if (pos == t->next) {"),
     Mutant(TRAINER, "    t->save_every = 0;\n", ""),
     Mutant(TRAINER, "        if (t->missing == 0) {\n            k", "        {\n            k"),
     Mutant(KEEP, "% t->save_every == 0", "% t->save_every != 0"),
     Mutant(KEEP, "KEPT_AT_DATASET, size.dataset);", "KEPT_AT_DATASET, 0);"),
-    Mutant(KEEP, "- size.state);", "- size.state + 1u);"),
+    Mutant(KEEP, "- KEPT_HEAD_BYTES - size.state);", "- KEPT_HEAD_BYTES - size.state + 1u);"),
     Mutant(KEEP, "at, bytes, here);", "at & ~31u, bytes, here);"),
     Mutant(KEEP, "|| !is_whole(&newest)) {", "|| (is_whole(&newest) && 0)) {"),
     Mutant(KEEP, "state <= rest && model <= rest - state &&", "model <= rest - state &&"),
@@ -210,10 +220,8 @@ MUTANTS = (
     Mutant(STORE, "!= bytes_u32(payload + bytes)) {", "== 1u) {"),
     Mutant(STORE, "seal[i] != FLASH_ERASED", "seal[i] == 0"),
     Mutant(STORE, "if (seal[i] != FLASH_ERASED) {", "if (seal[i] + seal[0] < 600u) {"),
-    Mutant(STORE, "if (sealed == newest_sealed ? newer : sealed) {", "if (newer) {"),
+    Mutant(STORE, "(sealed == newest_sealed ? newer : sealed)", "(newest_sealed ? newer : newer)"),
     Mutant(STORE, "        if (record.generation > found.generation) {", "        if (sealed) {"),
-    Mutant(LINK, "? (uint8_t)(l->zeros + 1u) : 0u;", "? 1u : 0u;"),
-    Mutant(LINK, "    if (good) {\n        port_set", "    if (!good) {\n        port_set"),
     Mutant(STORE, "{found.generation + 1u, run_id", "{found.newest.generation + 1u, run_id"),
     Mutant(STORE, "(found->bank + 1u) % FLASH_BANKS;", "found->bank;"),
     Mutant(STORE, "(append || flash_erase(bank))", "(append || bank < FLASH_BANKS)"),
@@ -227,6 +235,7 @@ MUTANTS = (
     Mutant(DEVICE, "status == Status.BAD_OFFSET and self.info.next != position", "False"),
     Mutant(TRAINING, "        self._saves = False\n        while", "        while"),
     Mutant(TRAINING, "if (info.run_id, info.next) != (run_id, position):", "if False:"),
+    Mutant(SESSION, "            self._question = None  # about", "            pass  # about"),
 )  # fmt: skip
 
 
@@ -244,14 +253,20 @@ def plant(mutant: Mutant, tree: Path) -> str:
     return text
 
 
-def is_found(tree: Path, seeds: int) -> str:
-    """Return what found the bug in a tree, or an empty string."""
+def is_found(tree: Path, seeds: int, file: str = "") -> str:
+    """Return what found the bug in a file of a tree, or an empty string."""
     environment = {**os.environ, "PYTHONPATH": str(tree / "host")}
+    own = {SESSION: "test_session.py", FRAMING: "test_framing.py", STORE: "test_store.py",
+           KEEP: "test_keep.py"}.get(file, TESTS[0])  # fmt: skip
+    tests = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", f"not ({TOO_LONG})"]
+    others = [f"tests/{name}" for name in TESTS if name != own]
     commands = {
+        own: [*tests, f"tests/{own}"],
         "campaign 7": ["tests/sim/campaign.py", "--seeds", str(seeds), "--until-failure"],
-        "tests": ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k",
-                  f"not ({TOO_LONG})", *(f"tests/{name}" for name in TESTS)],
-    }  # fmt: skip
+        "other tests": [*tests, *others],
+    }
+    if file not in (SESSION, FRAMING):
+        commands = dict(sorted(commands.items(), key=lambda item: item[0] != "campaign 7"))
     for name, arguments in commands.items():
         try:
             result = subprocess.run(
@@ -285,11 +300,11 @@ def main() -> int:
             if options.only and number not in options.only:
                 continue
             text = plant(mutant, tree)
-            by = is_found(tree, options.seeds)
+            by = is_found(tree, options.seeds, mutant.file)
             (tree / mutant.file).write_text(text)
             survivors += not by
             what = " ".join(mutant.wrong.split()) or "(removed) " + " ".join(mutant.right.split())
-            print(f"{number:2} {by or 'SURVIVED':22} {mutant.file}: {what}", flush=True)
+            print(f"{number:3} {by or 'SURVIVED':24} {mutant.file}: {what}", flush=True)
     print(f"{survivors} of {len(MUTANTS)} survived")
     return 1 if survivors else 0
 

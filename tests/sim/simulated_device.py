@@ -78,27 +78,36 @@ class Status:
 FLASHES = (Flash(1024, 8, 4), Flash(2048, 4, 2), Flash(8192, 1, 32), Flash(16384, 1, 8))
 
 
-@functools.cache
-def library(flags: tuple[str, ...] = ("-O2",)) -> ctypes.CDLL:
-    """Compile and load the device."""
-    sources = [
-        *sorted(CORE.glob("*.c")), TESTS_C / "weak_flash.c", HERE / "device.c", HERE / "window.c",
-    ]  # fmt: skip
-    command = [
-        "cc", "-std=c11", "-Wall", "-Wextra", "-Werror", *flags, "-shared", "-fPIC",
-        "-Wl,--wrap=mlp_put_sample,--wrap=store_save", f"-I{HERE}", f"-I{CORE}", f"-I{TESTS_C}",
-        *map(str, sources),
-    ]  # fmt: skip
-    key = hashlib.sha256("\0".join(command).encode())
-    headers = [*CORE.glob("*.h"), *HERE.glob("*.h"), *TESTS_C.glob("*.h")]
-    for path in [*sources, *sorted(headers)]:
+def _made(name: str, command: list[str | Path], files: list[Path]) -> Path:
+    """Return what a command makes of files, from build/ if it is there."""
+    key = hashlib.sha256("\0".join(map(str, command)).encode())
+    for path in files:
         key.update(path.read_bytes())
-    target = ROOT / "build" / "tests" / key.hexdigest()[:16] / "device.so"
+    target = ROOT / "build" / "tests" / key.hexdigest()[:16] / name
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_suffix(f".{os.getpid()}")
-        subprocess.run([*command, "-o", str(temporary)], check=True)
+        subprocess.run([*map(str, command), "-o", str(temporary)], check=True)
         temporary.replace(target)
+    return target
+
+
+@functools.cache
+def library(flags: tuple[str, ...] = ("-O2",)) -> ctypes.CDLL:
+    """Compile and load the device; files that did not change are not compiled again."""
+    sources = [
+        *sorted(CORE.glob("*.c")), TESTS_C / "weak_flash.c", HERE / "device.c", HERE / "window.c",
+    ]  # fmt: skip
+    headers = sorted([*CORE.glob("*.h"), *HERE.glob("*.h"), *TESTS_C.glob("*.h")])
+    compiler = [
+        "cc", "-std=c11", "-Wall", "-Wextra", "-Werror", *flags, "-fPIC", f"-I{HERE}", f"-I{CORE}",
+        f"-I{TESTS_C}",
+    ]  # fmt: skip
+    objects = [
+        _made(f"{path.stem}.o", [*compiler, "-c", path], [path, *headers]) for path in sources
+    ]
+    wrapped = "-Wl,--wrap=mlp_put_sample,--wrap=store_save"
+    target = _made("device.so", ["cc", *flags, "-shared", wrapped, *objects], objects)
     device = ctypes.CDLL(str(target))
     device.sim_receive.restype = ctypes.c_size_t
     return device
