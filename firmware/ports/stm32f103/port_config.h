@@ -8,6 +8,7 @@
 #define PORT_STORE 1
 #define PORT_SAMPLES 1
 #define PORT_BAUD 1
+#define PORT_DMA 1
 
 #define PORT_FLASH_PAGE_BYTES 1024u
 
