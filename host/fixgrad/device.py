@@ -466,16 +466,20 @@ class Device:
         # A refusal by DATA_ACK does not end the exchange: the next one begins with a new session.
         answer = next(self._exchange([Request(Message.SAVE, position, request)]))
         if answer.type == Message.DATA_ACK and answer.payload[0] == Status.BAD_MESSAGE:
-            raise StoreError(f"board {self.info.board} has no store for checkpoints")
+            raise StoreError(
+                f"board {self.info.board} has no store for checkpoints; train without "
+                "--save-every, or take a board with one (fixgrad boards)"
+            )
         status, generation = self._unpack(_SAVE_ACK, answer, Message.SAVE_ACK)
         if status == Status.NO_MEMORY:
             raise StoreError(
                 f"board {self.info.board} keeps no checkpoint of this model: it is larger than the "
-                "flash set aside for it, or there is none"
+                "flash set aside for it, or there is none; fixgrad plan tells both"
             )
         if status == Status.STORE_FAILED:
             raise StoreError(
-                f"board {self.info.board} could not write its flash: it is worn out or protected"
+                f"board {self.info.board} could not write its flash: it is worn out or protected; "
+                "take the protection off with the chip maker's tool, or use another board"
             )
         self._require_same_boot(status)
         if status == Status.BAD_OFFSET and self.info.next != position:
