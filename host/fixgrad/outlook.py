@@ -70,7 +70,7 @@ class Outlook:
         cacheable_in_flash: samples of this kind that it can keep in its flash.
         cached_bytes: RAM or flash of the run's samples, if it keeps them.
         cached_in_flash: whether it keeps them in its flash.
-        baud: speed of the line.
+        baud: speed of the line, as far as the board can have it.
     """
 
     board: Board
@@ -138,7 +138,7 @@ def outlooks(prepared: PreparedRun, boards: list[Board], baud: int) -> Iterator[
     Args:
         prepared: the run.
         boards: which.
-        baud: speed of the line.
+        baud: speed of the line that is asked for.
     """
     config, schedule = prepared.config, prepared.schedule
     layout, ways = plan(config), find_ways(prepared.train, config)
@@ -170,7 +170,7 @@ def outlooks(prepared: PreparedRun, boards: list[Board], baud: int) -> Iterator[
             ),
             cached_bytes=len(ways_there[1].region) if keeps else 0,
             cached_in_flash=ways_there[1].in_flash,
-            baud=baud,
+            baud=board.line_baud(baud),
         )
 
 

@@ -38,7 +38,7 @@ class Mutant(NamedTuple):
 
 
 LINK, TRAINER = "firmware/core/link.c", "firmware/core/trainer.c"
-DATASET = "firmware/core/mlp_dataset.c"
+DATASET, CACHE = "firmware/core/mlp_dataset.c", "firmware/core/cache.c"
 KEEP, STORE = "firmware/core/keep.c", "firmware/core/store.c"
 COBS, CRC = "firmware/core/cobs.c", "firmware/core/crc32.c"
 KERNELS, STEP = "firmware/core/kernels_plain.c", "firmware/core/kernels_step.h"
@@ -51,7 +51,7 @@ DEVICE, TRAINING = "host/fixgrad/device.py", "host/fixgrad/training.py"
 MUTANTS = (
     # The four that random faults alone let through.
     Mutant(TRAINER, "    t->run_id = 0;\n    t->missing = 0;\n    t->end = 0;\n", ""),
-    Mutant(TRAINER, "crc != bytes_u32(payload + COMMIT_AT_CRC)", "(crc & 0u) != 0"),
+    Mutant(TRAINER, "crc == bytes_u32(payload + COMMIT_AT_CRC)", "(crc & 0u) == 0"),
     Mutant(
         LINK,
         "return crc32_update(0, frame, body) == bytes_u32(frame + body);",
@@ -224,7 +224,7 @@ MUTANTS = (
     Mutant(STORE, "        if (record.generation > found.generation) {", "        if (sealed) {"),
     Mutant(STORE, "{found.generation + 1u, run_id", "{found.newest.generation + 1u, run_id"),
     Mutant(STORE, "(found->bank + 1u) % FLASH_BANKS;", "found->bank;"),
-    Mutant(STORE, "(append || flash_erase(bank))", "(append || bank < FLASH_BANKS)"),
+    Mutant(STORE, "(append || flash_erase(bank, 0, flash_bank_bytes()))", "(append || bank < FLASH_BANKS)"),
     Mutant(STORE, "append_at != 0 && fits(append_at, record->bytes)", "append_at != 0"),
     Mutant(STORE, "memcmp(flash_bank(w->bank) + w->at, w->unit, FLASH_UNIT_BYTES) == 0", "true"),
     Mutant(STORE, "if (s->append_at != 0 && found.newest.run_id", "if (found.newest.run_id"),
@@ -234,7 +234,16 @@ MUTANTS = (
     Mutant(SESSION, "_SAVE and frame.payload[:1] != _ONLY_OK:", "_SAVE:"),
     Mutant(DEVICE, "status == Status.BAD_OFFSET and self.info.next != position", "False"),
     Mutant(TRAINING, "        self._saves = False\n        while", "        while"),
-    Mutant(TRAINING, "if (info.run_id, info.next) != (run_id, position):", "if False:"),
+    Mutant(TRAINING, "if (info.run_id, info.next) == (run_id, position):", "if True:"),
+    # Samples in the device's flash.
+    Mutant(CACHE, "c->is_open = flash_erase(FLASH_SEAL, 0, SEAL_BYTES);", "c->is_open = true;"),
+    Mutant(CACHE, "at % sector != 0 || ", "at % sector == 0 || "),
+    Mutant(CACHE, "offset - offset % flash_sector_bytes()", "offset"),
+    Mutant(CACHE, "memcmp(flash_samples() + offset, bytes, standing) != 0", "standing == 1u"),
+    Mutant(CACHE, "        c->filled = filled;", "        c->filled = flash_samples_bytes();"),
+    Mutant(TRAINER, "t->dataset) <= t->cache.filled;", "t->dataset) != 0;"),
+    Mutant(TRAINER, "        t->cache.filled = 0;\n", ""),
+    Mutant(DEVICE, "                at, returns = detail, returns + 1\n", "                at += 1\n"),
     Mutant(SESSION, "            self._question = None  # about", "            pass  # about"),
 )  # fmt: skip
 
