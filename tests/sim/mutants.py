@@ -38,7 +38,7 @@ class Mutant(NamedTuple):
 
 
 LINK, TRAINER = "firmware/core/link.c", "firmware/core/trainer.c"
-DATASET, CACHE = "firmware/core/mlp_dataset.c", "firmware/core/cache.c"
+DATASET = "firmware/core/mlp_dataset.c"
 KEEP, STORE = "firmware/core/keep.c", "firmware/core/store.c"
 COBS, CRC = "firmware/core/cobs.c", "firmware/core/crc32.c"
 KERNELS, STEP = "firmware/core/kernels_plain.c", "firmware/core/kernels_step.h"
@@ -236,15 +236,7 @@ MUTANTS = (
     Mutant(TRAINING, "        self._saves = False\n        while", "        while"),
     Mutant(TRAINING, "if (info.run_id, info.next) == (run_id, position):", "if True:"),
     # Samples in the device's flash.
-    Mutant(CACHE, "c->is_open = flash_erase(FLASH_SEAL, 0, SEAL_BYTES);", "c->is_open = true;"),
-    Mutant(CACHE, "at % sector != 0 || ", "at % sector == 0 || "),
-    Mutant(CACHE, "offset - offset % flash_sector_bytes()", "offset"),
-    Mutant(CACHE, "memcmp(flash_samples() + offset, bytes, standing) != 0", "standing == 1u"),
-    Mutant(CACHE, "        c->filled = filled;", "        c->filled = flash_samples_bytes();"),
     Mutant(TRAINER, "t->dataset) <= t->cache.filled;", "t->dataset) != 0;"),
-    Mutant(TRAINER, "        t->cache.filled = 0;\n", ""),
-    Mutant(DEVICE, "                at, returns = detail, returns + 1\n", "                at += 1\n"),
-    Mutant(SESSION, "            self._question = None  # about", "            pass  # about"),
 )  # fmt: skip
 
 
