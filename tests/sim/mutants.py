@@ -224,7 +224,7 @@ MUTANTS = (
     Mutant(STORE, "        if (record.generation > found.generation) {", "        if (sealed) {"),
     Mutant(STORE, "{found.generation + 1u, run_id", "{found.newest.generation + 1u, run_id"),
     Mutant(STORE, "(found->bank + 1u) % FLASH_BANKS;", "found->bank;"),
-    Mutant(STORE, "(append || flash_erase(bank, 0, flash_bank_bytes()))", "(append || bank < FLASH_BANKS)"),
+    Mutant(STORE, "flash_erase(bank, 0, flash_bank_bytes())", "bank < FLASH_BANKS"),
     Mutant(STORE, "append_at != 0 && fits(append_at, record->bytes)", "append_at != 0"),
     Mutant(STORE, "memcmp(flash_bank(w->bank) + w->at, w->unit, FLASH_UNIT_BYTES) == 0", "true"),
     Mutant(STORE, "if (s->append_at != 0 && found.newest.run_id", "if (found.newest.run_id"),
