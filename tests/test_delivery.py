@@ -16,6 +16,7 @@ from fixgrad.cli import cli
 from fixgrad.delivery import cacheable, deliver, feature_levels, find_ways, plain
 from fixgrad.device import NO_DATASET, Device
 from fixgrad.errors import DoesNotFitError, LinkError
+from fixgrad.framing import Decoder, encode_frame
 from fixgrad.model import ModelConfig
 from fixgrad.planner import plan
 from fixgrad.protocol import InputFormat, Message, Region
@@ -250,6 +251,22 @@ def test_hello_ends_training_where_it_is_and_what_was_counted_is_told(device: De
     assert device.hello().next == stopped.next
     schedule_end = schedule.step_start(stopped.step)
     assert schedule_end <= stopped.next < schedule_end + SMALL.batch
+
+
+def test_stretches_beyond_the_position_are_answered_and_not_trained(device: Device) -> None:
+    schedule = schedule_of(SMALL, 40)
+    delivery = deliver(samples_of(SMALL, 40, 4), SMALL, schedule, PLENTY)
+    device.load(SMALL, replace(small_state(SMALL), step=0), 7, 0, delivery.region)
+    payload, _ = CachedStream(schedule).payload(SMALL.batch, 40, 250)
+    session = device._session._identity
+    device._port.write(encode_frame(Message.TRAIN_TO, session, SMALL.batch, payload))
+    decoder, frames = Decoder(), []
+    while not frames:
+        received = device._port.read(1)
+        assert received, "no answer"
+        frames = decoder.feed(received)
+    assert (frames[0].type, frames[0].pos) == (Message.DATA_ACK, 0)
+    assert device.hello().next == 0
 
 
 def test_stretches_end_where_the_rate_changes_and_where_it_must_stop() -> None:
