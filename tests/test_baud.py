@@ -30,11 +30,13 @@ class SpeedLine:
     Attributes:
         carries: the highest speed at which bytes arrive whole.
         deaf_answers: so many of the device's next answers are lost.
+        lost_writes: so many of the host's next writes are lost.
     """
 
     device: SimulatedDevice
     carries: int = FAST
     deaf_answers: int = 0
+    lost_writes: int = 0
     baudrate: int = BAUD_AT_START
     now: float = 0.0
     waiting: bytes = b""
@@ -65,6 +67,9 @@ class SpeedLine:
 
     def write(self, data: bytes) -> None:
         """Send byte by byte: the device may change its speed in between."""
+        if self.lost_writes:
+            self.lost_writes -= 1
+            return
         for at in range(len(data)):
             byte = data[at : at + 1]
             speed = self.device.baud
@@ -168,6 +173,13 @@ def test_board_that_a_killed_host_left_fast_answers_the_next_one(
     assert (device.info.run_id, device.info.next) == (RUN, SMALL.batch)
     list(device.train(stream, SMALL.batch, stream.end))
     assert device.hello().digest == digest
+
+
+def test_zeros_that_were_lost_come_again_with_the_next_hello(line: SpeedLine) -> None:
+    connect(line, FAST)
+    line.lost_writes = 1
+    device = connect(line, BAUD_AT_START)
+    assert (device.baud, line.baudrate, line.device.baud) == (BAUD_AT_START,) * 3
 
 
 @pytest.mark.parametrize(

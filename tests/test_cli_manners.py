@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -12,16 +13,20 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 import serial
 from click.testing import CliRunner
-from fixgrad import protocol
+from fixgrad import protocol, session
+from fixgrad.boards import BOARDS
 from fixgrad.cli import cli
+from fixgrad.device import Device
 from fixgrad.framing import Decoder, encode_frame
 from fixgrad.protocol import Message
 from fixgrad.run import prepare
 from fixgrad.rundir import RunFolder
 from fixgrad.runfile import format_run, load_run, new_run
+from serial.tools import list_ports
 
 COMMAND = [sys.executable, "-m", "fixgrad"]
 
@@ -183,9 +188,17 @@ def test_control_c_keeps_the_state_and_the_resumed_run_ends_with_the_same_digest
 
 # --- ports ----------------------------------------------------------------------------------------
 
+def recorded_run(folder: str) -> str:
+    """Write the folder of a run of which an epoch is recorded."""
+    RunFolder(Path(finished_run(folder))).append_metrics({"epoch": 1, "digest": "00000000"})
+    return folder
+
+
 BOARD_COMMANDS = {
     "train": lambda: ["train", write_run("a.toml")],
     "validate": lambda: ["validate", write_run("a.toml")],
+    "gradcheck": lambda: ["gradcheck", write_run("a.toml")],
+    "replay": lambda: ["replay", recorded_run("out"), "--wait", "0"],
     "selftest": lambda: ["selftest"],
     "eval": lambda: ["eval", finished_run("out")],
     "predict": lambda: ["predict", finished_run("out"), "rows.csv"],
@@ -202,6 +215,13 @@ def board_command(request: pytest.FixtureRequest) -> list[str]:
     return BOARD_COMMANDS[request.param]()
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up on a silent port after little: how long is the business of the session's tests."""
+    monkeypatch.setattr(session, "TIMER_MAX_S", 0.05)
+    monkeypatch.setattr(session, "EXPIRIES_MAX", 2)
+
+
 def refusal(exit_code: int, arguments: list[str], port: str) -> str:
     """Return the one line that a command is refused with."""
     result = CliRunner().invoke(cli, [*arguments, "--port", port], prog_name="fixgrad")
@@ -211,25 +231,43 @@ def refusal(exit_code: int, arguments: list[str], port: str) -> str:
     return result.stderr.removeprefix("fixgrad: ").rstrip("\n")
 
 
+def test_commands_of_boards_are_those_with_a_port() -> None:
+    ctx = click.Context(cli)
+    with_port = {
+        name
+        for name in cli.list_commands(ctx)
+        if any("--port" in option.opts for option in cli.get_command(ctx, name).params)
+    }
+    apart = {"doctor", "flash", "proxy"}  # test_doctor, test_flash, test_proxy
+    assert with_port == BOARD_COMMANDS.keys() | apart
+
+
 def test_port_that_does_not_exist(board_command: list[str]) -> None:
-    line = refusal(7, board_command, "/dev/no-such-port")
-    assert line.startswith("/dev/no-such-port: no such port; ports of this machine: ")
+    names = ", ".join(sorted(port.device for port in list_ports.comports())) or "none"
+    assert refusal(7, board_command, "/dev/no-such-port") == (
+        f"/dev/no-such-port: no such port; ports of this machine: {names}"
+    )
 
 
-def test_emulated_board_that_does_not_exist() -> None:
-    line = refusal(7, ["selftest"], "qemu://toaster")
-    assert line.startswith("qemu://toaster: no emulated board has this name; there are ")
+def test_emulated_board_that_does_not_exist(board_command: list[str]) -> None:
+    names = ", ".join(board.name for board in BOARDS.values() if board.machine)
+    assert refusal(7, board_command, "qemu://toaster") == (
+        f"qemu://toaster: no emulated board has this name; there are {names}"
+    )
 
 
-def test_kind_of_port_that_does_not_exist() -> None:
-    assert refusal(7, ["selftest"], "teleport://x").startswith("teleport://x: unknown kind of port")
+def test_kind_of_port_that_does_not_exist(board_command: list[str]) -> None:
+    assert refusal(7, board_command, "teleport://x") == (
+        "teleport://x: unknown kind of port or bad option (invalid URL, protocol 'teleport' not "
+        "known); see 'fixgrad ports'"
+    )
 
 
-def test_busy_port() -> None:
+def test_busy_port(board_command: list[str]) -> None:
     main, other = pty.openpty()
     name = os.ttyname(other)
     with serial.Serial(name, exclusive=True):
-        assert refusal(7, ["selftest"], name) == (
+        assert refusal(7, board_command, name) == (
             f"{name}: the port is busy; close the other program that uses it"
         )
     os.close(main)
@@ -253,25 +291,25 @@ def listening(answer: Callable[[bytes], bytes]) -> Iterator[str]:
         thread.join(timeout=30)
 
 
-def test_nothing_answers() -> None:
+def test_nothing_answers(board_command: list[str], impatient: None) -> None:
     with listening(lambda data: b"") as port:
-        assert refusal(8, ["selftest"], port) == (
+        assert refusal(8, board_command, port) == (
             f"nothing answers on {port}: is the board powered and flashed with fixgrad, and is "
             "this its port?"
         )
 
 
-def test_something_else_answers() -> None:
+def test_something_else_answers(board_command: list[str], impatient: None) -> None:
     with listening(lambda data: b"login: \r\n") as port:
-        line = refusal(8, ["selftest"], port)
-    assert line.startswith(f"what answers on {port} is not fixgrad (")
-    assert line.endswith(
-        " bytes without a valid frame): another program's port, another firmware or another baud "
-        "rate"
+        line = refusal(8, board_command, port)
+    assert re.fullmatch(
+        rf"what answers on {port} is not fixgrad \([1-9]\d* bytes without a valid frame\): another "
+        "program's port, another firmware or another baud rate",
+        line,
     )
 
 
-def test_another_protocol_version_answers() -> None:
+def test_another_protocol_version_answers(board_command: list[str]) -> None:
     decoder = Decoder()
 
     def hello_of_version_9(data: bytes) -> bytes:
@@ -281,8 +319,85 @@ def test_another_protocol_version_answers() -> None:
         )
 
     with listening(hello_of_version_9) as port:
-        assert refusal(9, ["selftest"], port) == (
+        assert refusal(9, board_command, port) == (
             f"the device on {port} speaks protocol version 9, this fixgrad "
             f"{protocol.PROTOCOL_VERSION}: flash the firmware of this version, or use the fixgrad "
             "of the device's"
         )
+
+
+def test_control_c_while_a_board_is_waited_for(
+    board_command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press(*arguments: object, **options: object) -> Device:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Device, "open", press)
+    assert refusal(130, board_command, "/dev/ttyACM0") == "stopped"
+
+
+# --- bad values -----------------------------------------------------------------------------------
+
+BAD = {
+    "new": (["new", "a.toml", "--layers", "4x3"], 2,
+            "Error: Invalid value for '--layers': '4x3' is not a list of widths; type them with "
+            "dashes between, input first, such as 64-32-10"),
+    "import": (["import", "net.pt", "a.toml"], 3,
+               "fixgrad: no run file a.toml; `fixgrad new a.toml` writes one"),
+    "train": (["train", "a.toml", "--wait", "-1"], 2,
+              "Error: Invalid value for '--wait': -1.0 is not in the range x>=0."),
+    "validate": (["validate", "a.toml", "--port", "sim://", "--steps", "0"], 2,
+                 "Error: Invalid value for '--steps': 0 is not in the range x>=1."),
+    "report": (["report", "no"], 3, "fixgrad: no folder no; give the folder that `fixgrad train` "
+               "wrote (its --out)"),
+    "replay": (["replay", "no", "--port", "sim://"], 3, "fixgrad: no folder no; give the folder "
+               "that `fixgrad train` wrote (its --out)"),
+    "diff": (["diff", "no", "no"], 3, "fixgrad: no folder no; give the folder that `fixgrad train` "
+             "wrote (its --out)"),
+    "gradcheck": (["gradcheck", "a.toml", "--port", "sim://"], 3,
+                  "fixgrad: no run file a.toml; `fixgrad new a.toml` writes one"),
+    "selftest": (["selftest", "--port", "sim://", "--vectors", "no"], 4,
+                 "fixgrad: --vectors no is not a folder; give one with vector files (.npz)"),
+    "bench": (["bench", "--port", "sim://", "--baud", "fast"], 2,
+              "Error: Invalid value for '--baud' (env var: 'FIXGRAD_BAUD'): 'fast' is not a valid "
+              "integer range."),
+    "eval": (["eval", "no", "--port", "sim://"], 3, "fixgrad: no folder no; give the folder that "
+             "`fixgrad train` wrote (its --out)"),
+    "predict": (["predict", "no", "rows.csv", "--port", "sim://"], 3, "fixgrad: no folder no; give "
+                "the folder that `fixgrad train` wrote (its --out)"),
+    "deploy": (["deploy", "no", "--port", "sim://"], 3, "fixgrad: no folder no; give the folder "
+               "that `fixgrad train` wrote (its --out)"),
+    "export": (["export", "no", "--format", "java"], 2, "Error: Invalid value for '--format': "
+               "'java' is not one of 'c', 'onnx', 'onnx-qdq', 'onnx-int', 'npz', 'sklearn'."),
+    "plan": (["plan", "a.toml"], 3, "fixgrad: no run file a.toml; `fixgrad new a.toml` writes one"),
+    "doctor": (["doctor"], 2, "Error: give --port URL to examine a board, or the folder DIR of a "
+               "run"),
+    "proxy": (["proxy", "--port", "sim://", "--listen", "here"], 2,
+              "fixgrad: --listen here is no HOST:PORT, such as localhost:4242"),
+    "decode": (["decode", "no"], 2, "fixgrad: cannot read no: No such file or directory"),
+    "completion": (["completion", "tcsh"], 2, "Error: Invalid value for '{bash|zsh|fish}': 'tcsh' "
+                   "is not one of 'bash', 'zsh', 'fish'."),
+    "demo": (["demo", "--port", "sim://", "--out", "file"], 2,
+             "fixgrad: --out file is a file; give a folder"),
+    "sweep": (["sweep", "no.toml"], 3,
+              "fixgrad: no sweep file no.toml; docs/SWEEP.md shows one to start from"),
+    "fleet": (["fleet", "no.toml"], 3,
+              "fixgrad: no fleet file no.toml; docs/FLEET.md shows one to start from"),
+    "flash": (["flash", "toaster"], 2, "Error: Invalid value for 'BOARD': 'toaster' is not one of "
+              f"{', '.join(map(repr, BOARDS))}."),
+}  # fmt: skip
+CANNOT_BE_CALLED_WRONGLY = {"boards", "ports"}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_value_is_told_in_a_line(name: str) -> None:
+    Path("file").write_text("")
+    arguments, exit_code, message = BAD[name]
+    result = CliRunner().invoke(cli, arguments, prog_name="fixgrad")
+    assert (result.exit_code, result.stdout) == (exit_code, ""), result.output
+    assert result.stderr.splitlines()[-1] == message
+    assert "Traceback" not in result.stderr
+
+
+def test_every_command_was_called_wrongly() -> None:
+    assert BAD.keys() | CANNOT_BE_CALLED_WRONGLY == set(cli.list_commands(click.Context(cli)))

@@ -461,8 +461,18 @@ def test_deploy_is_refused_where_there_is_no_flash(
 ) -> None:
     assert refusal(12, "deploy", str(trained[0].path), *SIM) == (
         "board posix keeps no checkpoint of this model: it is larger than the flash set aside for "
-        "it, or there is none"
+        "it, or there is none; fixgrad plan tells both"
     )
+
+
+def test_a_run_is_refused_at_its_start_where_the_board_has_no_flash_to_keep_it() -> None:
+    line = refusal(12, "train", str(write_run("a.toml")), "--port", "qemu://disco_f100rb",
+                   "--save-every", "5", "--out", "out")  # fmt: skip
+    assert line == (
+        "board disco_f100rb has no store for checkpoints; train without --save-every, or take a "
+        "board with one (fixgrad boards)"
+    )
+    assert RunFolder(Path("out")).metrics() == []
 
 
 def test_predict_writes_a_file_when_told(trained: tuple[RunFolder, dict[str, Any]]) -> None:

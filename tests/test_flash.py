@@ -174,6 +174,52 @@ def test_upload_that_fails_is_quoted_with_the_command(project: Path, root: Path)
     assert not (project / "chip.elf").exists()
 
 
+def test_core_directory_without_programmers_is_told_before_an_upload(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(project / ".platformio"))
+    settings = project / "platformio.ini"
+    with_command = settings.read_text()
+    without = re.sub(r"^upload_.*\n", "", with_command, flags=re.MULTILINE)
+    assert without != with_command
+    settings.write_text(without)
+    try:
+        line = refusal(13, NAME, "--port", PORT)
+    finally:
+        settings.write_text(with_command)
+    assert line == (
+        f"fixgrad: {NAME} was not flashed: {project / '.platformio'} was filled without "
+        "PlatformIO's registry and has no programmers; unset PLATFORMIO_CORE_DIR, and PlatformIO "
+        "downloads them"
+    )
+
+
+UPLOADING_PLATFORMIO = """
+import os, sys
+print("core", os.environ.get("PLATFORMIO_CORE_DIR"), os.environ["PLATFORMIO_BUILD_DIR"])
+sys.exit("HTTPClientError: ")
+"""
+
+
+def test_programmers_come_from_platformios_own_core_directory(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where the project's one holds compilers only; here nothing can be downloaded."""
+    monkeypatch.setattr("fixgrad.flashing.build_image", lambda board: tmp_path / "firmware.elf")
+    monkeypatch.setattr("fixgrad.flashing._has_command", lambda project, environment: False)
+    stand_in = tmp_path / "platformio"
+    stand_in.mkdir()
+    (stand_in / "__init__.py").touch()
+    (stand_in / "__main__.py").write_text(UPLOADING_PLATFORMIO)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    result = flash(NAME, "--port", PORT)
+    assert f"core None {project / '.pio' / 'upload'}\n" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith(
+        f"fixgrad: {NAME} was not flashed: HTTPClientError; is there a network? PlatformIO "
+        "downloads the programmer once. The same by hand: "
+    )
+
+
 def test_missing_platformio_names_the_pip_command(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

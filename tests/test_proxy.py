@@ -156,6 +156,15 @@ def test_trace_shows_messages_in_any_portions_and_damage() -> None:
             encode_frame(Message.LOAD, 1, 250, b"\2" + bytes(9)),
             "LOAD, session 1, pos 250, region DATASET, 9 bytes",
         ),
+        (encode_frame(Message.SAVE, 1, 9, b"\x14\0\0\0"), "SAVE, session 1, pos 9, every 20"),
+        (
+            encode_frame(Message.SAVE_ACK, 1, 9, b"\x08\3\0\0\0"),
+            "SAVE_ACK, session 1, pos 9, status STORE_FAILED, generation 3",
+        ),
+        (
+            encode_frame(Message.BAUD_ACK, 1, 9, b"\x40\x42\x0f\0"),
+            "BAUD_ACK, session 1, pos 9, baud 1000000",
+        ),
         (encode_frame(0x55, 1, 5), "type 0x55, session 1, pos 5"),
         (
             encode_frame(Message.READ, 1, 5, b"\1"),

@@ -13,7 +13,10 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).parent))
+import click
 import site_pictures
+from fixgrad.cli import cli
+from fixgrad.cli.examples import EXAMPLES as TYPED
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PAGE = "EXAMPLES.md"
@@ -23,12 +26,23 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what is generated."""
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     files.append(File.generated(config, PAGE, content=page))
-    for run_file in EXAMPLES.rglob("*.toml"):
-        name = run_file.relative_to(EXAMPLES).as_posix()
-        files.append(File.generated(config, name, abs_src_path=str(run_file)))
+    for path in (*EXAMPLES.rglob("*.toml"), *EXAMPLES.glob("*.ipynb")):
+        name = path.relative_to(EXAMPLES).as_posix()
+        files.append(File.generated(config, name, abs_src_path=str(path)))
     for name, svg in site_pictures.draw_all().items():
         files.append(File.generated(config, f"pictures/{name}.svg", content=svg))
     return files
+
+
+def on_startup(*, command: str, dirty: bool) -> None:
+    """Put the examples of every command behind its description: mkdocs-click leaves them out."""
+    ctx = click.Context(cli)
+    for name in cli.list_commands(ctx):
+        found = cli.get_command(ctx, name)
+        members = found.commands if isinstance(found, click.Group) else {}
+        for key, described in {"": found, **members}.items():
+            lines = TYPED[f"{name} {key}".strip()]
+            described.help = "\n".join((described.help, "", "```sh", *lines, "```"))
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:

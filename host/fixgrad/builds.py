@@ -44,7 +44,7 @@ INSTALLED_PROJECT = "project"
 OFFLINE_TOOL = Path("tools", "offline_platformio.py")
 OFFLINE_CORE = ".platformio"
 NOT_IN_IMAGES = "posix"
-ERROR_LINE = re.compile("error", re.IGNORECASE)
+ERROR_LINE = re.compile(r"error|^\*\*\* ", re.IGNORECASE)
 ERROR_LINES_SHOWN = 3
 
 

@@ -24,7 +24,7 @@ from fixgrad.errors import (
     StoreError,
     VersionError,
 )
-from fixgrad.framing import payload_bytes_max
+from fixgrad.framing import DELIMITER, payload_bytes_max
 from fixgrad.model import ModelConfig, State, state_bytes
 from fixgrad.protocol import Message, Phase, Region, Status
 from fixgrad.session import (
@@ -237,7 +237,6 @@ class Device:
         self._session = Session(random_bits(8) % 255 + 1, BAUD_AT_START)
         self._wanted_baud = baud
         self._port_has_speed = reopen is not None or baud != BAUD_AT_START
-        self._lead = b""
         self._tag = 0
         self._held: tuple[int, int | None] = (0, None)
         self.info: DeviceInfo
@@ -313,9 +312,12 @@ class Device:
             LinkError: nothing answers, or not fixgrad.
             VersionError: the device speaks another version.
         """
-        self._identify()
-        self._held = self.info.boot_id, self.info.run_id
+        self._hello(DELIMITER)
         return self.info
+
+    def _hello(self, lead: bytes) -> None:
+        self._identify(lead)
+        self._held = self.info.boot_id, self.info.run_id
 
     def _greet(self) -> None:
         """Say HELLO at the speed at start, then go to the wanted one where the board knows it.
@@ -343,8 +345,7 @@ class Device:
         self._session.reopen()
         if self._port_has_speed:
             self._set_baud(BAUD_AT_START)
-            self._lead = WAKING
-        self.hello()
+        self._hello(WAKING if self._port_has_speed else DELIMITER)
 
     def _change_baud(self, baud: int) -> None:
         """Let both sides change the speed, and say HELLO; the speed stays if the board refuses.
@@ -364,10 +365,10 @@ class Device:
                 self._port.baudrate = baud
         self._session.bits_per_second = baud
 
-    def _identify(self) -> None:
-        """Begin a new session and note what the device tells."""
+    def _identify(self, lead: bytes = DELIMITER) -> None:
+        """Begin a new session and note what the device tells; `lead` precedes every HELLO."""
         session = self._session
-        session.hello(self._random_bits(32), self._clock())
+        session.hello(self._random_bits(32), self._clock(), lead)
         try:
             answer = list(self._drive())[-1]
         except NoAnswerError as error:
@@ -465,16 +466,20 @@ class Device:
         # A refusal by DATA_ACK does not end the exchange: the next one begins with a new session.
         answer = next(self._exchange([Request(Message.SAVE, position, request)]))
         if answer.type == Message.DATA_ACK and answer.payload[0] == Status.BAD_MESSAGE:
-            raise StoreError(f"board {self.info.board} has no store for checkpoints")
+            raise StoreError(
+                f"board {self.info.board} has no store for checkpoints; train without "
+                "--save-every, or take a board with one (fixgrad boards)"
+            )
         status, generation = self._unpack(_SAVE_ACK, answer, Message.SAVE_ACK)
         if status == Status.NO_MEMORY:
             raise StoreError(
                 f"board {self.info.board} keeps no checkpoint of this model: it is larger than the "
-                "flash set aside for it, or there is none"
+                "flash set aside for it, or there is none; fixgrad plan tells both"
             )
         if status == Status.STORE_FAILED:
             raise StoreError(
-                f"board {self.info.board} could not write its flash: it is worn out or protected"
+                f"board {self.info.board} could not write its flash: it is worn out or protected; "
+                "take the protection off with the chip maker's tool, or use another board"
             )
         self._require_same_boot(status)
         if status == Status.BAD_OFFSET and self.info.next != position:
@@ -785,8 +790,7 @@ class Device:
             while True:
                 data = session.outgoing(clock())
                 if data:
-                    port.write(self._lead + data)
-                    self._lead = b""
+                    port.write(data)
                 yield from answers
                 if session.done:
                     return

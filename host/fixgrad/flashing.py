@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from fixgrad.boards import Board
 from fixgrad.builds import (
@@ -22,6 +24,12 @@ from fixgrad.errors import FlashError, LinkError, PortError
 
 IDENTITY_FILE = "firmware.id"
 """Beside an image: the checksum of its sources, which HELLO_ACK tells too."""
+
+UPLOADS = "upload"
+"""Folder in PlatformIO's workspace of images that are uploaded from another core directory."""
+
+OFFLINE_STAMP = "fixgrad-offline"
+"""In core directories that tools/offline_platformio.py filled."""
 
 CHUNK_BYTES = 4096
 PAUSE_S = 0.5
@@ -41,12 +49,11 @@ def write_firmware(board: Board, show: Callable[[str], None]) -> int:
         BuildError: PlatformIO or the compiler is missing, or the build failed.
         FlashError: the upload failed.
     """
-    image = build_image(board)
     project = project_dir()
-    core = core_dir(project)
-    command, variables = platformio_call(
-        project, core, board.name, project / ".pio" / IMAGES, {}
-    )
+    core = _uploading_core(project, board.name)
+    image = build_image(board)
+    folder = IMAGES if core == core_dir(project) else UPLOADS
+    command, variables = platformio_call(project, core, board.name, project / ".pio" / folder, {})
     command += ["-t", "upload"]
     said = ""
     with (
@@ -62,11 +69,42 @@ def write_firmware(board: Board, show: Callable[[str], None]) -> int:
             said += text
             show(text)
     if process.returncode != 0:
+        question = "is it connected, and no other program using it?"
+        if "HTTPClientError" in said:
+            question = "is there a network? PlatformIO downloads the programmer once."
         raise FlashError(
-            f"{board.name} was not flashed: {failure_reason(said)}; is it connected, and no other "
-            f"program using it? The same by hand: {shown_command(project, command)}"
+            f"{board.name} was not flashed: {failure_reason(said).rstrip(':')}; {question} "
+            f"The same by hand: {shown_command(project, command)}"
         )
     return int(image.with_name(IDENTITY_FILE).read_text(), 16)
+
+
+def _uploading_core(project: Path, environment: str) -> Path | None:
+    """Return PlatformIO's core directory for an upload; None: its own default.
+
+    One that was filled without the registry has compilers only. The default one gets the vendor's
+    programmers from the registry, unless the project brings a command of its own.
+
+    Raises:
+        FlashError: the environment insists on a core directory without programmers.
+    """
+    core = core_dir(project)
+    if core is None or not (core / OFFLINE_STAMP).exists() or _has_command(project, environment):
+        return core
+    if "PLATFORMIO_CORE_DIR" in os.environ:
+        raise FlashError(
+            f"{environment} was not flashed: {core} was filled without PlatformIO's registry and "
+            "has no programmers; unset PLATFORMIO_CORE_DIR, and PlatformIO downloads them"
+        )
+    return None
+
+
+def _has_command(project: Path, environment: str) -> bool:
+    """Return whether platformio.ini names a command that uploads."""
+    from platformio.project.config import ProjectConfig
+
+    config = ProjectConfig(str(project / "platformio.ini"))
+    return bool(config.get(f"env:{environment}", "upload_command", None))
 
 
 def await_firmware(

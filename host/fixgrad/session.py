@@ -206,6 +206,7 @@ class Session:
         self._in_flight_bytes = 0
         self._ambiguous = False
         self._restart_pending = False
+        self._lead = DELIMITER
         self._went_back = False
         self._urgent = False
         self._question_due = False
@@ -273,12 +274,19 @@ class Session:
         self._answer_time = _AnswerTime()
         self.window_bytes = WINDOW_BYTES_MIN
 
-    def hello(self, nonce: int, now: float) -> None:
-        """Begin an exchange of one HELLO with a new session number."""
+    def hello(self, nonce: int, now: float, lead: bytes = DELIMITER) -> None:
+        """Begin an exchange of one HELLO with a new session number.
+
+        Args:
+            nonce: the answer echoes it.
+            now: seconds.
+            lead: zeros before the HELLO and every repetition of it.
+        """
         self._identity = self._identity % 255 + 1
         self.begin([Request(Message.HELLO, nonce)], now)
         self._is_hello = True
         self._restart_pending = True
+        self._lead = lead
 
     def begin(self, requests: Iterable[Request], now: float) -> None:
         """Begin an exchange; one that is not done is abandoned.
@@ -290,6 +298,7 @@ class Session:
         """
         self._source = iter(requests)
         self._exhausted = False
+        self._lead = DELIMITER
         self._is_hello = False
         self._pending.clear()
         self._cursor = 0
@@ -319,7 +328,7 @@ class Session:
             pending = self._next_pending()
             if pending is None:
                 break
-            data = DELIMITER + pending.encoded if self._restart_pending else pending.encoded
+            data = self._lead + pending.encoded if self._restart_pending else pending.encoded
             is_full = self._in_flight and self._in_flight_bytes + len(data) > self._window_bytes
             if is_full and not self._urgent:
                 if self._is_doubted and len(self._in_flight) == 1:

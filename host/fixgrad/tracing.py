@@ -12,6 +12,8 @@ _FIELDS: dict[int, tuple[tuple[str, int], ...]] = {
     Message.LOAD: (("region", 1),),
     Message.COMMIT: protocol.COMMIT_FIELDS,
     Message.READ: protocol.READ_FIELDS,
+    Message.SAVE: protocol.SAVE_FIELDS,
+    Message.BAUD: protocol.BAUD_FIELDS,
     Message.HELLO_ACK: protocol.HELLO_ACK_FIELDS,
     Message.LOAD_ACK: protocol.LOAD_ACK_FIELDS,
     Message.COMMIT_ACK: protocol.COMMIT_ACK_FIELDS,
@@ -19,6 +21,8 @@ _FIELDS: dict[int, tuple[tuple[str, int], ...]] = {
     Message.DATA_ACK: protocol.DATA_ACK_FIELDS,
     Message.EVAL_ACK: protocol.EVAL_ACK_FIELDS,
     Message.INFER_ACK: protocol.INFER_ACK_FIELDS,
+    Message.SAVE_ACK: protocol.SAVE_ACK_FIELDS,
+    Message.BAUD_ACK: protocol.BAUD_FIELDS,
     Message.NO_SESSION: protocol.NO_SESSION_FIELDS,
 }
 _HEXADECIMAL = {"schema", "boot_id", "run_id", "digest", "crc"}

@@ -122,6 +122,7 @@ class Line:
         reset_rate, kill_rate: per one of those; per call of `read`.
         baudrate: speed of the host's end; where the device has another, no byte arrives whole.
         carries: the highest speed at which bytes do.
+        garbled: bytes of the host that met a device at another speed.
         power: operations of its flash, each counted from a start, at which its power fails.
     """
 
@@ -139,6 +140,7 @@ class Line:
     now: float = 0.0
     taken: int = 0
     overflow: int = 0
+    garbled: int = 0
     resets: int = 0
     kills: int = 0
     turns: int = 0
@@ -205,6 +207,7 @@ class Line:
         sent = bytes(self.to_device[:count])
         del self.to_device[:count]
         data = self._received_at(sent, self.baudrate, self.device.baud)
+        self.garbled += data is not sent and len(sent)
         room = self.ring_bytes - len(self._ring)
         self.overflow += max(0, len(data) - room)
         self._ring += data[:room]

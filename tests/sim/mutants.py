@@ -78,9 +78,12 @@ MUTANTS = (
     Mutant(LINK, "? (uint8_t)(l->zeros + 1u) : 0u;", "? 1u : 0u;"),
     Mutant(LINK, "    if (good) {\n        port_set", "    if (!good) {\n        port_set"),
     Mutant(LINK, "zeros == LIMIT_WAKING_ZEROS", "zeros == 2u * LIMIT_WAKING_ZEROS + 8u"),
-    Mutant(DEVICE, "            self._lead = WAKING\n", ""),
-    Mutant(DEVICE, "LinkError:\n            self._hello_at_start()", "LinkError:\n            raise"),
+    Mutant(DEVICE, "WAKING if self._port_has_speed", "DELIMITER if self._port_has_speed"),
+    Mutant(
+        DEVICE, "LinkError:\n            self._hello_at_start()", "LinkError:\n            raise"
+    ),
     Mutant(DEVICE, "        self._session.bits_per_second = baud\n", ""),
+    Mutant(SESSION, "        self._lead = lead\n", "        self._lead = lead[:1]\n"),
     # The trainer.
     Mutant(TRAINER, "if (pos != t->next) {", "if (pos > t->next) {"),
     Mutant(TRAINER, "if (pos != t->next) {", "if (pos < t->next) {"),

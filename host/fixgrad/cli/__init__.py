@@ -34,6 +34,7 @@ _COMMANDS = {
     "demo": "fixgrad.cli.demo:demo",
     "proxy": "fixgrad.cli.proxy:proxy",
     "decode": "fixgrad.cli.decode:decode",
+    "completion": "fixgrad.cli.completion:completion",
 }
 
 
@@ -48,6 +49,8 @@ def cli() -> None:
 
     A port is a serial device (/dev/ttyACM0, COM5), a socket (socket://HOST:PORT), an emulated
     board (qemu://disco_f100rb) or a process of this machine (sim://).
+
+    `fixgrad COMMAND --help` ends with examples. Results go to stdout, all else to stderr.
     """
 
 

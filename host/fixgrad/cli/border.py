@@ -9,6 +9,9 @@ from typing import Any, NoReturn
 
 import click
 
+from fixgrad.cli.examples import epilog
+from fixgrad.cli.output import set_verbosity
+from fixgrad.cli.settings import defaults, long_name
 from fixgrad.errors import FixgradError
 
 TRACEBACK_VARIABLE = "FIXGRAD_TRACEBACK"
@@ -35,13 +38,23 @@ class Border(click.Group):
         return list(self._places)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
+        """Import a command and give it what all commands have."""
         if cmd_name not in self._places:
             return None
         module, _, name = self._places[cmd_name].partition(":")
         command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)
+        _dress(command, cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, and what the files of settings say of it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and command is not None and not ctx.resilient_parsing:
+            ctx.default_map = {name: defaults(name, command, self._places)}
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command and translate what it raises."""
@@ -64,6 +77,38 @@ class Border(click.Group):
                 f"the same command prints under {TRACEBACK_VARIABLE}=1",
                 INTERNAL_ERROR,
             )
+
+
+def _dress(command: click.Command, name: str) -> None:
+    """Give a command --quiet, --verbose, examples, and an environment variable for every option."""
+    if command.epilog is not None:
+        return
+    command.epilog = epilog(name)
+    if isinstance(command, click.Group):
+        for key, member in command.commands.items():
+            _dress(member, f"{name} {key}")
+        return
+    command.params += [_loudness("quiet"), _loudness("verbose")]
+    for option in command.params:
+        if isinstance(option, click.Option) and option.envvar is None:
+            words = f"fixgrad {name} {long_name(option)}"
+            option.envvar = words.upper().replace(" ", "_").replace("-", "_")
+
+
+def _loudness(name: str) -> click.Option:
+    what = {
+        "quiet": "Print results and errors only, no progress and no notes.",
+        "verbose": "Tell on stderr what is opened, what answers and what went over the line.",
+    }
+
+    def take(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+        if value:
+            set_verbosity(ctx, -1 if name == "quiet" else 1)
+
+    return click.Option(
+        [f"-{name[0]}", f"--{name}"], is_flag=True, expose_value=False, callback=take,
+        help=what[name], envvar=f"FIXGRAD_{name.upper()}",
+    )
 
 
 def _leave(ctx: click.Context, message: str, exit_code: int) -> NoReturn:

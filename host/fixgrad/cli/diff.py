@@ -16,10 +16,7 @@ from fixgrad.rundir import RunFolder
 from fixgrad.validation import Difference
 
 
-@click.command(
-    short_help="Compare two runs down to the first differing element.",
-    epilog="Example: fixgrad diff runs/digits runs/digits-2",
-)
+@click.command(short_help="Compare two runs down to the first differing element.")
 @click.argument("a", metavar="DIR_A", type=PATH)
 @click.argument("b", metavar="DIR_B", type=PATH)
 @json_option

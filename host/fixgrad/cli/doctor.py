@@ -16,10 +16,7 @@ from fixgrad.health import diagnose
 from fixgrad.rundir import RunFolder
 
 
-@click.command(
-    short_help="Find out what is wrong with a port, a board or a run.",
-    epilog="Examples: fixgrad doctor --port /dev/ttyACM0; fixgrad doctor runs/digits",
-)
+@click.command(short_help="Find out what is wrong with a port, a board or a run.")
 @click.argument("folder", metavar="[DIR]", required=False, type=PATH)
 @click.option(
     "--port",

@@ -23,10 +23,7 @@ from fixgrad.network import Network
 @click.option("--out", type=PATH, metavar="PATH", help="Where; default: into DIR.")
 @json_option
 def export(folder: Path, name: str, out: Path | None, as_json: bool) -> None:
-    """Write the trained network of the run in DIR for other programs.
-
-    Example: fixgrad export runs/iris --format c
-    """
+    """Write the trained network of the run in DIR for other programs."""
     network = Network.open(folder)
     ending, write = FORMATS[name]
     path = out or folder / f"network{ending}"

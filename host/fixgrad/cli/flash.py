@@ -10,7 +10,7 @@ from serial.tools import list_ports
 
 from fixgrad.boards import BOARDS
 from fixgrad.cli.options import PATH, baud_option, json_option
-from fixgrad.cli.output import note, print_json, print_line, status
+from fixgrad.cli.output import is_quiet, note, print_json, print_line, status
 from fixgrad.errors import UsageError
 from fixgrad.fitting import require_fit
 from fixgrad.flashing import await_firmware, only_usb_port, write_firmware
@@ -72,8 +72,9 @@ def flash(
 
 def _show(text: str) -> None:
     """Pass on what PlatformIO says, a progress bar included."""
-    click.echo(text, err=True, nl=False)
-    sys.stderr.flush()
+    if not is_quiet():
+        click.echo(text, err=True, nl=False)
+        sys.stderr.flush()
 
 
 def _require_fit(name: str, run_file: Path) -> None:

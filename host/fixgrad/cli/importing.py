@@ -35,8 +35,6 @@ def import_network(
     MODEL is a .pt file with a state_dict, an .onnx file, an .npz file (Keras: np.savez("net.npz",
     *model.get_weights())) or a scikit-learn estimator as .joblib. RUN.toml says init = "file" and
     names in init_file the .npz file that is written.
-
-    Example: fixgrad import net.pt run.toml
     """
     run = load_run(run_file)
     out = _destination(run)

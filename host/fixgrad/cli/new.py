@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from fixgrad import datasets, rundir
-from fixgrad.cli.options import PATH, parse_layers, spell_layers
-from fixgrad.cli.output import print_line
+from fixgrad.cli.options import PATH, json_option, parse_layers, spell_layers
+from fixgrad.cli.output import print_json, print_line
 from fixgrad.datasets.loading import builtin_name
 from fixgrad.errors import DataError, UsageError
 from fixgrad.run import prepare, resolve
@@ -41,6 +41,7 @@ _HIDDEN = {True: 16, False: 32}
 @click.option("--learning-rate", type=float, metavar="X", help="Step size of the mean gradient.")
 @click.option("--seed", type=int, metavar="N", help="Seed of everything random.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
+@json_option
 def new(
     run_file: Path,
     data: str,
@@ -49,6 +50,7 @@ def new(
     layers: tuple[int, ...] | None,
     loss: str | None,
     force: bool,
+    as_json: bool,
     **options: object,
 ) -> None:
     """Write the commented run file RUN.toml."""
@@ -81,6 +83,19 @@ def new(
     prepared = prepare(resolve(run, dataset))
     run_file.parent.mkdir(parents=True, exist_ok=True)
     rundir.write_atomic(run_file, format_run(run).encode())
+    if as_json:
+        print_json(
+            {
+                "run_file": str(run_file),
+                "source": dataset.name,
+                "samples": dataset.size,
+                "features": dataset.width,
+                "outputs": _outputs(dataset),
+                "layers": layers,
+                "parameters": prepared.config.parameter_count,
+            }
+        )
+        return
     print_line(
         f"wrote {run_file}: {dataset.name} ({dataset.size} samples, {dataset.width} features, "
         f"{_outputs(dataset)} {'classes' if dataset.class_names else 'values'}), "

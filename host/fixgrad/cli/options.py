@@ -6,9 +6,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
+from serial.tools import list_ports
+
+from fixgrad.boards import BOARDS
 
 PATH = click.Path(path_type=Path)
 """A path that the command itself checks, so that its error names what to type."""
+
+
+
+def complete_port(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the ports of this machine that begin so, for a shell."""
+    ports = {str(port.device): str(port.description) for port in list_ports.comports()}
+    ports["sim://"] = "a process of this machine"
+    ports |= {f"qemu://{b.name}": f"emulated {b.title}" for b in BOARDS.values() if b.machine}
+    return [
+        CompletionItem(port, help=text)
+        for port, text in ports.items()
+        if port.startswith(incomplete)
+    ]
+
 
 port_option = click.option(
     "--port",
@@ -16,6 +36,7 @@ port_option = click.option(
     show_envvar=True,
     required=True,
     metavar="URL",
+    shell_complete=complete_port,
     help="Where the board is: /dev/ttyACM0, COM5, socket://…, sim:// or qemu://BOARD.",
 )
 baud_option = click.option(

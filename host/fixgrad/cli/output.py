@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 _PIPE_WIDTH = 500
+_VERBOSITY = "fixgrad.verbosity"
 
 
 def print_json(value: Mapping[str, object]) -> None:
@@ -36,9 +37,31 @@ def print_line(text: str) -> None:
     click.echo(text)
 
 
+def set_verbosity(ctx: click.Context, level: int) -> None:
+    """Be quiet (-1) or tell details (1) in this command."""
+    ctx.meta[_VERBOSITY] = level
+
+
+def _verbosity() -> int:
+    ctx = click.get_current_context(silent=True)
+    return 0 if ctx is None else int(ctx.meta.get(_VERBOSITY, 0))
+
+
+def is_quiet() -> bool:
+    """Tell whether results and errors are all that is wanted."""
+    return _verbosity() < 0
+
+
 def note(text: str) -> None:
-    """Print a line for people on stderr."""
-    click.echo(text, err=True)
+    """Print a line for people on stderr, unless they want it quiet."""
+    if not is_quiet():
+        click.echo(text, err=True)
+
+
+def detail(text: str) -> None:
+    """Print a line on stderr for people who want to know more."""
+    if _verbosity() > 0:
+        click.echo(text, err=True)
 
 
 def new_table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
@@ -61,7 +84,7 @@ def print_table(table: Table) -> None:
 def status(text: str) -> Iterator[None]:
     """Show on a terminal that something is under way."""
     console = Console(file=sys.stderr)
-    if not console.is_terminal:
+    if not console.is_terminal or is_quiet():
         yield
         return
     with console.status(Text(text)):
@@ -105,7 +128,7 @@ class Meter:
             _Speed(unit),
             TimeRemainingColumn(),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=not self._console.is_terminal or is_quiet(),
             expand=True,
         )
         self._task = self._progress.add_task(description, total=total, text="")
@@ -143,7 +166,8 @@ class Meter:
 
     def note(self, text: str) -> None:
         """Print a line, above the bar on a terminal."""
-        self._console.print(text, soft_wrap=True)
+        if not is_quiet():
+            self._console.print(text, soft_wrap=True)
 
 
 @contextmanager

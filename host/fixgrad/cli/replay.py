@@ -19,10 +19,7 @@ from fixgrad.rundir import RunFolder
 from fixgrad.training import Advanced, Patience, Recovered, Waiting
 
 
-@click.command(
-    short_help="Train the run of a folder again and compare every epoch.",
-    epilog="Example: fixgrad replay runs/digits --port qemu://olimex_p405",
-)
+@click.command(short_help="Train the run of a folder again and compare every epoch.")
 @click.argument("folder", metavar="DIR", type=PATH)
 @port_option
 @baud_option

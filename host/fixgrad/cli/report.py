@@ -15,10 +15,7 @@ from fixgrad.health import diagnose
 from fixgrad.rundir import RunFolder, write_atomic
 
 
-@click.command(
-    short_help="Write one HTML page that shows a run.",
-    epilog="Example: fixgrad report runs/digits --open",
-)
+@click.command(short_help="Write one HTML page that shows a run.")
 @click.argument("folder", metavar="DIR", type=PATH)
 @click.option("--out", type=PATH, metavar="FILE", help="The page; default DIR/report.html.")
 @click.option(

@@ -33,13 +33,7 @@ class _SearchByDefault(click.Group):
 
 @click.group(cls=_SearchByDefault, short_help="Search for the right network and settings.")
 def sweep() -> None:
-    r"""Search for the right network and settings: `fixgrad sweep SWEEP.toml`.
-
-    \b
-    fixgrad sweep digits_sweep.toml                 all cores of this machine
-    fixgrad sweep digits_sweep.toml --scheduler tcp://10.0.0.1:8786
-    fixgrad sweep best --board disco_f100rb         writes the run file of the best net
-    """
+    """Search for the right network and settings: `fixgrad sweep SWEEP.toml`."""
 
 
 @sweep.command(_SEARCH, short_help="Run the trials of SWEEP.toml.")

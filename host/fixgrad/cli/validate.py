@@ -42,10 +42,7 @@ class Proof:
         return 0 if self.compared is None else self.compared.comparison.outputs
 
 
-@click.command(
-    short_help="Prove a run: device against reference, bit for bit.",
-    epilog="Example: fixgrad validate run.toml --port qemu://olimex_p405",
-)
+@click.command(short_help="Prove a run: device against reference, bit for bit.")
 @click.argument("run_file", metavar="RUN.toml", type=PATH)
 @port_option
 @baud_option
@@ -67,7 +64,7 @@ def validate(
     with open_device(port, baud, prepared.config) as device:
         proof = prove(device, prepared, steps)
     if as_json:
-        print_json(_report(proof))
+        print_json(describe_proof(proof))
     elif proof.compared is not None and proof.difference is None:
         proof.compared.print()
     require_equal(proof, quiet=as_json)
@@ -126,7 +123,8 @@ def require_equal(proof: Proof, *, quiet: bool = False) -> None:
         )
 
 
-def _report(proof: Proof) -> dict[str, object]:
+def describe_proof(proof: Proof) -> dict[str, object]:
+    """Return what is told of a proof."""
     difference, verdict = proof.difference, proof.verdict
     return {
         "steps": verdict.steps,
