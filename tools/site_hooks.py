@@ -26,9 +26,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what is generated."""
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     files.append(File.generated(config, PAGE, content=page))
-    for run_file in EXAMPLES.rglob("*.toml"):
-        name = run_file.relative_to(EXAMPLES).as_posix()
-        files.append(File.generated(config, name, abs_src_path=str(run_file)))
+    for path in (*EXAMPLES.rglob("*.toml"), *EXAMPLES.glob("*.ipynb")):
+        name = path.relative_to(EXAMPLES).as_posix()
+        files.append(File.generated(config, name, abs_src_path=str(path)))
     for name, svg in site_pictures.draw_all().items():
         files.append(File.generated(config, f"pictures/{name}.svg", content=svg))
     return files

@@ -29,9 +29,9 @@ def learning_curves(history: History, held: str, palette: Palette) -> Figure:
     figure, axes = new_figure(palette, len(panels) // 2, 2, 9, 2.5 * (len(panels) // 2))
     for ax, (values, title) in zip(axes, panels, strict=True):
         epochs = np.arange(len(values))
-        ax.plot(epochs, values[:, 0], color=palette.series[0], linewidth=3, label="device")
+        ax.plot(epochs, values[:, 0], color=palette.series[0], linewidth=4, label="device")
         ax.plot(
-            epochs, values[:, 1], color=palette.series[1], linewidth=1.4, linestyle=(0, (4, 3)),
+            epochs, values[:, 1], color=palette.series[1], linewidth=1.8, linestyle=(0, (4, 3)),
             label="float64",
         )
         head(ax, palette, title)
