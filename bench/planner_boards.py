@@ -1,6 +1,6 @@
 """What `fixgrad plan` predicts against what four emulated boards count, for three nets.
 
-    python -m bench.planner_boards              # 2 minutes
+    python -m bench.planner_boards
     python -m bench.planner_boards --update     # and write the table of docs/PLAN.md
 
 The nets are none of those that the costs were fitted to. Counted is what `fixgrad bench` counts.
