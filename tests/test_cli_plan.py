@@ -104,8 +104,8 @@ def test_plan_tells_instructions_and_the_least_time(digits: Path) -> None:
 
 
 def test_plan_tells_the_line_at_a_baud_rate_and_what_binds(digits: Path, wide: Path) -> None:
-    def board(baud: str, path: Path = digits) -> dict[str, Any]:
-        result = fixgrad("plan", str(path), "--board", "bbcmicrobit", "--json", "--baud", baud)
+    def board(baud: str, path: Path = digits, name: str = "nucleo_f103rb") -> dict[str, Any]:
+        result = fixgrad("plan", str(path), "--board", name, "--json", "--baud", baud)
         found: dict[str, Any] = json.loads(result.stdout)["boards"][0]
         return found
 
@@ -114,9 +114,22 @@ def test_plan_tells_the_line_at_a_baud_rate_and_what_binds(digits: Path, wide: P
     sent = streamed["epoch"]["to_board_bytes"] + streamed["reading"]["to_host_bytes"]
     assert streamed["epoch_seconds"] == pytest.approx(10 * sent / 9600)
     assert fast["streamed"]["epoch_seconds"] == pytest.approx(10 * sent / 1000000)
-    # An epoch's 61 KB take 60 s or 0.6 s; its 32 million instructions 2 s at 16 MHz.
-    assert (slow["limited_by"], fast["limited_by"]) == ("serial line", "core")
+    # An epoch's 61 KB take 60 s or 0.3 s; its 25 million instructions 0.34 s at 72 MHz.
+    assert (slow["limited_by"], board("2000000")["limited_by"]) == ("serial line", "core")
     assert board("9600", wide)["limited_by"] == "RAM"
+    # The speed of this board's line stays, which text and JSON tell.
+    stays = board("2000000", name="bbcmicrobit")
+    sent = (
+        stays["streamed"]["epoch"]["to_board_bytes"] + stays["streamed"]["reading"]["to_host_bytes"]
+    )
+    assert (fast["baud"], stays["baud"]) == (1000000, 115200)
+    assert stays["streamed"]["epoch_seconds"] == pytest.approx(10 * sent / 115200)
+    text = fixgrad("plan", str(digits), "--baud", "2000000").stdout
+    (line,) = [
+        line for line in text.splitlines() if line.startswith("at 115,200 baud, which does ")
+    ]
+    changing = {name for name in BOARDS if name not in line.split(": ")[1].split(", ")}
+    assert changing == {name for name, board in BOARDS.items() if board.changes_baud} != set()
 
 
 def test_plan_tells_where_the_samples_fit(digits: Path) -> None:
@@ -212,8 +225,29 @@ def test_boards_lists_every_board() -> None:
     assert [row["name"] for row in rows] == list(BOARDS)
 
 
+def test_boards_tell_what_a_run_needs(digits: Path, wide: Path) -> None:
+    for path in (digits, wide):
+        needs = json.loads(fixgrad("plan", str(path), "--json").stdout)["ram_bytes"]
+        text = fixgrad("boards", str(path)).stdout.splitlines()
+        rows = json.loads(fixgrad("boards", str(path), "--json").stdout)["boards"]
+        for row, line in zip(rows, text[1:], strict=True):
+            assert (row["needed_bytes"], row["fits"]) == (needs, needs <= row["arena_bytes"])
+            assert f" {needs:,}  {'fits' if row['fits'] else 'does not fit'} " in line
+    assert not rows[0]["fits"] and rows[-1]["fits"]
+
+
 def test_ports_lists_what_needs_no_hardware() -> None:
     listed = [port["port"] for port in json.loads(fixgrad("ports", "--json").stdout)["ports"]]
     assert listed[-1 - len(EMULATED) :] == ["sim://", *(f"qemu://{name}" for name in EMULATED)]
     for port in listed:
         assert port in fixgrad("ports").stdout
+
+
+def test_readme_tells_the_memory_of_every_board(root: Path) -> None:
+    rows = [
+        line for line in (root / "README.md").read_text().splitlines() if line.startswith("| `")
+    ]
+    for name, board in BOARDS.items():
+        short = name.removeprefix("mps2")
+        (row,) = [row for row in rows if f"`{name}`" in row or f"`{short}`" in row]
+        assert f"{board.arena_bytes:,} B" in row

@@ -469,8 +469,8 @@ def test_a_run_is_refused_at_its_start_where_the_board_has_no_flash_to_keep_it()
     line = refusal(12, "train", str(write_run("a.toml")), "--port", "qemu://disco_f100rb",
                    "--save-every", "5", "--out", "out")  # fmt: skip
     assert line == (
-        "board disco_f100rb has no store for checkpoints; train without --save-every, or take a "
-        "board with one (fixgrad boards)"
+        "board disco_f100rb has no store, which --save-every and deploy need; take a board with "
+        "one (fixgrad boards)"
     )
     assert RunFolder(Path("out")).metrics() == []
 

@@ -29,6 +29,8 @@ from fixgrad.runfile import load_run
 from fixgrad.sweep.driver import cluster
 
 ROOT = Path(__file__).parent.parent
+CAMPAIGN = ROOT / "tests" / "campaigns" / "fleet.py"
+GUARD_S = 400
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "host")}
 VECTORS = json.loads((ROOT / "tests" / "average_vectors.json").read_text("utf-8"))
 """Made by tools/scalar_averages.py, in fractions."""
@@ -250,6 +252,17 @@ def test_board_that_comes_back_in_time_changes_nothing(tmp_path: Path, proxy: Pr
     with cluster(None, 1) as client:
         run_fleet(load_fleet(file), prepared(file), tmp_path / "out", client, restart)
     assert logged(tmp_path / "out") == expected_digests(file, [[0, 1, 2, 3]] * 4)
+
+
+def test_six_boards_of_which_one_is_killed_end_with_one_digest() -> None:
+    """The campaign in short: two executions of two rounds, a kill in each, two emulated cores."""
+    done = subprocess.run(
+        [sys.executable, str(CAMPAIGN), "--rounds", "2", "--local-epochs", "1", "--kills", "1",
+         "--many", "12", "--points", "30"],
+        capture_output=True, text=True, timeout=GUARD_S,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 and 1 kills" in done.stdout and "12 simulated boards, 2 rounds" in done.stdout
 
 
 def test_round_goes_on_without_a_board_that_is_away(tmp_path: Path, proxy: Proxy) -> None:

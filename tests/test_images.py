@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ceilings import CEILINGS
-from fixgrad.boards import BOARDS
+from fixgrad.boards import BOARDS, DMA_SPARE_BYTES
 from fixgrad.images import Image
 
 # Where RAM begins, if not at 0x20000000: the addresses of the secure state.
@@ -124,14 +124,18 @@ def test_board_table_and_platformio_name_the_same_boards(root: Path) -> None:
 
 def test_board_table_tells_the_link_sizes_of_the_port(root: Path, board_name: str) -> None:
     script = option(project_of(root), board_name, "board_build.ldscript")
-    sizes = dict(
-        re.findall(
-            r"#define (\w+) (\d+)u", ((root / script).parent / "port_config.h").read_text()
-        )
-    )
+    config = ((root / script).parent / "port_config.h").read_text()
+    sizes = dict(re.findall(r"#define (\w+) (\d+)u", config))
     board = BOARDS[board_name]
     assert int(sizes["LINK_PAYLOAD_MAX"]) == board.payload_max
     assert int(sizes["PORT_RING_BYTES"]) == board.ring_bytes
+    assert ("#define PORT_DMA 1\n" in config) == board.dma
+    assert ("#define PORT_BAUD 1\n" in config) == board.changes_baud
+
+
+def test_host_knows_the_room_that_dma_spares(root: Path) -> None:
+    header = (root / "firmware/ports/cortexm/dma.h").read_text()
+    assert f"#define DMA_SPARE_BYTES {DMA_SPARE_BYTES}u\n" in header
 
 
 def test_board_table_agrees_with_the_manifest(root: Path, board_name: str) -> None:

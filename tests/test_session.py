@@ -9,6 +9,7 @@ from fixgrad.protocol import Message, Reason, Status
 from fixgrad.session import (
     EXPIRIES_MAX,
     TIMER_MAX_S,
+    WINDOW_BYTES_MIN,
     NoAnswerError,
     Request,
     Session,
@@ -407,6 +408,18 @@ def test_answer_to_all_requests_ends_the_wait_for_a_question_that_was_lost(
     link.session.receive(ack, link.now)
     assert link.session.outgoing(link.now) == b""
     assert link.session.done
+
+
+def test_hellos_of_a_silent_device_fit_the_smallest_window_though_zeros_wake_it() -> None:
+    session, now, sent = Session(41, 115200), 0.0, []
+    session.hello(99, now, bytes(64))
+    with pytest.raises(NoAnswerError):
+        while True:
+            sent.append(session.outgoing(now))
+            now += session.timeout_s + 1e-9
+    assert [len(data) for data in sent if data.startswith(bytes(64))] == [64 + 12] * 3
+    assert len(sent) == EXPIRIES_MAX
+    assert len(b"".join(sent)) <= WINDOW_BYTES_MIN
 
 
 def test_timer_is_not_doubled_any_more_after_an_answer() -> None:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from fixgrad.framing import FRAME_OVERHEAD_BYTES
+from fixgrad.protocol import LIMITS
+
+DMA_SPARE_BYTES = 128
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Board:
         uart: the UART and the pins of the link.
         machine: QEMU's name of a board that runs the image; None where there is none.
         machine_uart: which of that board's UARTs, from 0, carries the link.
+        dma: received bytes reach the buffer by DMA; it has DMA_SPARE_BYTES more than the window.
+        changes_baud: hosts can change the speed of its line.
         store_bytes: flash set aside for checkpoints and a deployed net, two banks; 0: none.
     """
 
@@ -45,12 +50,21 @@ class Board:
     uart: str
     machine: str | None
     machine_uart: int = 0
+    dma: bool = False
+    changes_baud: bool = False
     store_bytes: int = 0
 
     @property
     def window_bytes(self) -> int:
-        """Encoded bytes that its receive buffer holds."""
-        return self.ring_bytes - 1
+        """Encoded bytes that a host may send ahead."""
+        return self.ring_bytes - 1 - (DMA_SPARE_BYTES if self.dma else 0)
+
+    def line_baud(self, wanted: int) -> int:
+        """Return the speed of the line where so much is asked for: no more than it can be set to.
+
+        Slower ones than that at start are those of images that were built with them.
+        """
+        return wanted if self.changes_baud else min(wanted, LIMITS["BAUD_AT_START"])
 
     @property
     def link_bytes(self) -> int:
@@ -88,6 +102,8 @@ _TABLE = (
         ring_bytes=1536,
         uart="USART1: PA9 TX, PA10 RX",
         machine=None,
+        dma=True,
+        changes_baud=True,
         store_bytes=32 * 1024,
     ),
     Board(
@@ -105,6 +121,8 @@ _TABLE = (
         uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
         machine="netduino2",
         machine_uart=1,
+        dma=True,
+        changes_baud=True,
         store_bytes=32 * 1024,
     ),
     Board(
@@ -121,6 +139,8 @@ _TABLE = (
         ring_bytes=4096,
         uart="USART1: PA9 TX, PA10 RX (UEXT pins 3 and 4)",
         machine="netduinoplus2",
+        dma=True,
+        changes_baud=True,
         store_bytes=256 * 1024,
     ),
     Board(
@@ -138,6 +158,8 @@ _TABLE = (
         uart="USART2: PA2 TX, PA3 RX",
         machine="netduinoplus2",
         machine_uart=1,
+        dma=True,
+        changes_baud=True,
         store_bytes=256 * 1024,
     ),
     Board(
@@ -155,6 +177,8 @@ _TABLE = (
         uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
         machine="netduinoplus2",
         machine_uart=1,
+        dma=True,
+        changes_baud=True,
         store_bytes=256 * 1024,
     ),
     Board(
@@ -172,6 +196,8 @@ _TABLE = (
         uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
         machine="netduinoplus2",
         machine_uart=1,
+        dma=True,
+        changes_baud=True,
         store_bytes=256 * 1024,
     ),
     Board(
@@ -189,6 +215,8 @@ _TABLE = (
         uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
         machine="netduinoplus2",
         machine_uart=1,
+        dma=True,
+        changes_baud=True,
         store_bytes=256 * 1024,
     ),
     Board(
@@ -205,6 +233,8 @@ _TABLE = (
         ring_bytes=4096,
         uart="USART1: PA9 TX, PA10 RX",
         machine="netduinoplus2",
+        dma=True,
+        changes_baud=True,
         store_bytes=256 * 1024,
     ),
     Board(

@@ -68,7 +68,7 @@ class Outlook:
         cached: an epoch whose samples the board keeps; None where it cannot keep them.
         cacheable: samples of this kind that it can keep.
         cached_bytes: RAM of the run's samples, if it keeps them.
-        baud: speed of the line.
+        baud: speed of the line, as far as the board can have it.
     """
 
     board: Board
@@ -134,7 +134,7 @@ def outlooks(prepared: PreparedRun, boards: list[Board], baud: int) -> Iterator[
     Args:
         prepared: the run.
         boards: which.
-        baud: speed of the line.
+        baud: speed of the line that is asked for.
     """
     config, schedule = prepared.config, prepared.schedule
     layout, ways = plan(config), find_ways(prepared.train, config)
@@ -159,7 +159,7 @@ def outlooks(prepared: PreparedRun, boards: list[Board], baud: int) -> Iterator[
             cached=cached if keeps else None,
             cacheable=cacheable(ways, config, board.arena_bytes),
             cached_bytes=len(ways_there[1].region) if keeps else 0,
-            baud=baud,
+            baud=board.line_baud(baud),
         )
 
 

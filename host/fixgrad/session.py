@@ -280,7 +280,7 @@ class Session:
         Args:
             nonce: the answer echoes it.
             now: seconds.
-            lead: zeros before the HELLO and every repetition of it.
+            lead: zeros before the HELLO, and before its repetitions while the window has room.
         """
         self._identity = self._identity % 255 + 1
         self.begin([Request(Message.HELLO, nonce)], now)
@@ -328,7 +328,7 @@ class Session:
             pending = self._next_pending()
             if pending is None:
                 break
-            data = self._lead + pending.encoded if self._restart_pending else pending.encoded
+            data = self._restart_lead(pending) + pending.encoded
             is_full = self._in_flight and self._in_flight_bytes + len(data) > self._window_bytes
             if is_full and not self._urgent:
                 if self._is_doubted and len(self._in_flight) == 1:
@@ -406,6 +406,13 @@ class Session:
         encoded = encode_frame(request.type, self._identity, request.pos, request.payload)
         self._pending.append(_Pending(request, encoded))
         return self._pending[-1]
+
+    def _restart_lead(self, pending: _Pending) -> bytes:
+        """Return the zeros before a frame; of a HELLO's own many only while the window has room."""
+        if not self._restart_pending:
+            return b""
+        room = self._window_bytes - self._in_flight_bytes - len(pending.encoded)
+        return self._lead if len(self._lead) <= room else DELIMITER
 
     def _note_sent(self, pending: _Pending, count: int, now: float) -> None:
         again = pending.times_sent > 0

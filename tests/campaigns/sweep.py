@@ -144,12 +144,14 @@ def sweep(plan: Plan, file: Path, out: Path) -> int:
     with where(plan, out.parent) as (options, workers):
         command = ("sweep", str(file), "--out", str(out), *options)
         for index, moment in enumerate(moments):
-            driver = subprocess.Popen(
-                [sys.executable, "-m", "fixgrad", *command], env=ENVIRONMENT,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+            told = out.parent / "driver.log"
+            with told.open("wb") as log:
+                driver = subprocess.Popen(
+                    [sys.executable, "-m", "fixgrad", *command], env=ENVIRONMENT,
+                    stdout=log, stderr=log,
+                )  # fmt: skip
             while len(list((out / "trials").glob("*.json"))) < moment:
-                assert driver.poll() is None, "the sweep ended before it was killed"
+                assert driver.poll() is None, told.read_text("utf-8")
                 time.sleep(0.05)
             if workers:
                 os.kill(workers[index], signal.SIGKILL)
@@ -234,11 +236,12 @@ def main() -> int:
         shutil.rmtree(folder)
     numbers = {outcome.number for outcome in outcomes}
     counts = {s: sum(o.status == s for o in outcomes) for s in {o.status for o in outcomes}}
+    apart = f" apart and {plan.kills} more that are killed" if plan.separate else ""
     print(
         f"{len(outcomes)} trials ({', '.join(f'{n} {s}' for s, n in sorted(counts.items()))}) on "
-        f"{plan.workers} workers{' of their own' if plan.separate else ''}, {plan.kills} kills of "
-        f"the driver, {finished} trials before the last one, none lost or written again; "
-        f"{again} trained again, digests equal; seed {plan.seed}, {time.monotonic() - began:.0f} s"
+        f"{plan.workers} workers{apart}, {plan.kills} kills of the driver, {finished} trials "
+        f"before the last one, none lost or written again; {again} trained again, digests "
+        f"equal; seed {plan.seed}, {time.monotonic() - began:.0f} s"
     )
     said = best.said
     print(

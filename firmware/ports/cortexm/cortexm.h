@@ -32,11 +32,34 @@ static inline void cortexm_enable_interrupt(uint32_t number)
     *cortexm_register(0xE000E100u + 4u * (number / 32u)) = 1u << (number % 32u); /* NVIC_ISER */
 }
 
+static inline void cortexm_mask_interrupts(void)
+{
+    __asm volatile("cpsid i" ::: "memory");
+}
+
+/* Also ends when a masked one comes. */
+static inline void cortexm_wait_for_interrupt(void)
+{
+    __asm volatile("wfi");
+}
+
+static inline void cortexm_unmask_interrupts(void)
+{
+    __asm volatile("cpsie i\n\tisb" ::: "memory");
+}
+
 /* Where the core starts. */
 void cortexm_reset(void);
 
 /* Stores a received byte for port_read(); called by the port's interrupt only. A byte that finds
  * the buffer full is dropped: its frame's CRC then fails and the host repeats it. */
 void cortexm_received(uint8_t byte);
+
+/* In ports that define PORT_DMA: lets DMA take bytes from the UART's data register `source`. False
+ * where it cannot: the interrupt does it then. */
+bool cortexm_receive_by_dma(uint32_t source);
+
+/* Of those ports: makes the UART forget that a byte was lost. Called while nothing arrives by DMA. */
+void cortexm_clear_overrun(void);
 
 #endif

@@ -1,8 +1,9 @@
-/* Received bytes: filled by the port's interrupt, emptied by the main loop. */
+/* Received bytes: filled by the port's interrupt or by DMA, emptied by the main loop. */
 #include "cortexm.h"
 
 #include <stddef.h>
 
+#include "dma.h"
 #include "port.h"
 #include "port_config.h"
 
@@ -11,7 +12,11 @@
 static volatile uint16_t put, take;
 static volatile uint8_t ring[PORT_RING_BYTES];
 
+#ifdef PORT_DMA
+const uint16_t port_window_bytes = PORT_RING_BYTES - 1u - DMA_SPARE_BYTES;
+#else
 const uint16_t port_window_bytes = PORT_RING_BYTES - 1u;
+#endif
 
 static uint16_t following(uint16_t index)
 {
@@ -28,22 +33,56 @@ void cortexm_received(uint8_t byte)
     }
 }
 
+#ifdef PORT_DMA
+#define PUT_BY_DMA 0xFFFFu /* `put` where the channel alone knows */
+
+bool cortexm_receive_by_dma(uint32_t source)
+{
+    const bool works = dma_start(source, ring, PORT_RING_BYTES);
+    put = works ? PUT_BY_DMA : 0u;
+    return works;
+}
+
+/* Where the next byte goes. The channel overwrites what was not taken in time, where the interrupt
+ * drops what comes too late: frames are damaged that the window does not allow. */
+static uint16_t place_of_next(void)
+{
+    if (put != PUT_BY_DMA) {
+        return put;
+    }
+    const uint32_t left = dma_left();
+    return left == 0 ? 0u : (uint16_t)(PORT_RING_BYTES - left);
+}
+#else
+static uint16_t place_of_next(void)
+{
+    return put;
+}
+#endif
+
 size_t port_read(uint8_t *bytes, size_t max)
 {
     size_t count = 0;
-    while (count < max && put != take) {
+    while (count < max && place_of_next() != take) {
         bytes[count++] = ring[take];
         take = following(take);
     }
     return count;
 }
 
-/* With interrupts masked, a byte that arrives after the test still ends WFI. */
+/* With interrupts masked, a byte that arrives after the test still ends WFI. Nothing would end it
+ * where DMA receives: there the main loop looks again at once. */
 void port_idle(void)
 {
-    __asm volatile("cpsid i" ::: "memory");
-    if (put == take) {
-        __asm volatile("wfi");
+#ifdef PORT_DMA
+    if (put == PUT_BY_DMA) {
+        cortexm_clear_overrun();
+        return;
     }
-    __asm volatile("cpsie i\n\tisb" ::: "memory");
+#endif
+    cortexm_mask_interrupts();
+    if (put == take) {
+        cortexm_wait_for_interrupt();
+    }
+    cortexm_unmask_interrupts();
 }

@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "bus.h"
 #include "cortexm.h"
 #include "port.h"
 #include "port_config.h"
@@ -11,7 +12,9 @@
 #define USART_DR (USART_BASE + 0x04u)
 #define USART_BRR (USART_BASE + 0x08u)
 #define USART_CR1 (USART_BASE + 0x0Cu)
+#define USART_CR3 (USART_BASE + 0x14u)
 
+#define SR_ORE (1u << 3)
 #define SR_RXNE (1u << 5)
 #define SR_TC (1u << 6)
 #define SR_TXE (1u << 7)
@@ -19,6 +22,7 @@
 #define CR1_TE (1u << 3)
 #define CR1_RXNEIE (1u << 5)
 #define CR1_UE (1u << 13)
+#define CR3_DMAR (1u << 6)
 
 /* More than 20 bytes take at the slowest speed on the fastest core. */
 #define TRANSMIT_TRIES 400000u
@@ -28,6 +32,17 @@
 static uint32_t usart_hz;
 #endif
 
+/* True when all bits of `flags` were seen in SR. */
+static bool await_status(uint32_t flags)
+{
+    for (uint32_t i = 0; i < TRANSMIT_TRIES; i++) {
+        if ((bus_read(USART_SR) & flags) == flags) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Clock cycles of a bit, rounded; the register's lowest 4 bits are sixteenths. */
 static uint32_t divider(uint32_t clock_hz, uint32_t baud)
 {
@@ -36,11 +51,18 @@ static uint32_t divider(uint32_t clock_hz, uint32_t baud)
 
 void usart_start(uint32_t clock_hz)
 {
-    *cortexm_register(USART_BRR) = divider(clock_hz, LIMIT_BAUD_AT_START);
+    bus_write(USART_BRR, divider(clock_hz, LIMIT_BAUD_AT_START));
 #ifdef PORT_BAUD
     usart_hz = clock_hz;
 #endif
-    *cortexm_register(USART_CR1) = CR1_UE | CR1_TE | CR1_RE | CR1_RXNEIE;
+#ifdef PORT_DMA
+    if (cortexm_receive_by_dma(USART_DR)) {
+        bus_write(USART_CR3, CR3_DMAR);
+        bus_write(USART_CR1, CR1_UE | CR1_TE | CR1_RE);
+        return;
+    }
+#endif
+    bus_write(USART_CR1, CR1_UE | CR1_TE | CR1_RE | CR1_RXNEIE);
     cortexm_enable_interrupt(USART_INTERRUPT);
 }
 
@@ -59,16 +81,26 @@ bool port_has_baud(uint32_t baud)
 
 void port_set_baud(uint32_t baud)
 {
-    (void)cortexm_wait(USART_SR, SR_TC, SR_TC, TRANSMIT_TRIES);
-    *cortexm_register(USART_BRR) = divider(usart_hz, baud);
+    (void)await_status(SR_TC);
+    bus_write(USART_BRR, divider(usart_hz, baud));
+}
+#endif
+
+#ifdef PORT_DMA
+/* Reading SR, then DR, clears it. A byte that comes just then is lost, too: its frame is repeated. */
+void cortexm_clear_overrun(void)
+{
+    if ((bus_read(USART_SR) & SR_ORE) != 0) {
+        (void)bus_read(USART_DR);
+    }
 }
 #endif
 
 /* Reading SR, then DR, also clears an overrun, which raises the same interrupt. */
 static void usart_interrupt(void)
 {
-    const uint32_t status = *cortexm_register(USART_SR);
-    const uint8_t byte = (uint8_t)*cortexm_register(USART_DR);
+    const uint32_t status = bus_read(USART_SR);
+    const uint8_t byte = (uint8_t)bus_read(USART_DR);
     if (status & SR_RXNE) {
         cortexm_received(byte);
     }
@@ -82,9 +114,9 @@ CORTEXM_INTERRUPTS static const cortexm_vector_t interrupts[USART_INTERRUPT + 1u
 void port_write(const uint8_t *bytes, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (!cortexm_wait(USART_SR, SR_TXE, SR_TXE, TRANSMIT_TRIES)) {
+        if (!await_status(SR_TXE)) {
             return;
         }
-        *cortexm_register(USART_DR) = bytes[i];
+        bus_write(USART_DR, bytes[i]);
     }
 }

@@ -7,6 +7,7 @@
 #define PORT_RING_BYTES 1536u
 #define PORT_STORE 1
 #define PORT_BAUD 1
+#define PORT_DMA 1
 
 #define PORT_FLASH_PAGE_BYTES 1024u
 

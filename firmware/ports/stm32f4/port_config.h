@@ -6,5 +6,6 @@
 #define PORT_RING_BYTES 4096u
 #define PORT_STORE 1
 #define PORT_BAUD 1
+#define PORT_DMA 1
 
 #endif

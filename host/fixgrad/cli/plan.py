@@ -15,6 +15,7 @@ from fixgrad.outlook import Outlook, Work, outlooks
 from fixgrad.run import PreparedRun, prepare
 from fixgrad.runfile import load_run
 from fixgrad.traffic import EpochTraffic, Traffic
+from fixgrad.transport import BAUD_AT_START
 
 _PART_NAMES = {
     "weights": "weights, 16 bits each",
@@ -52,7 +53,7 @@ def plan(run_file: Path, names: tuple[str, ...], baud: int, as_json: bool) -> No
     prepared = prepare(load_run(run_file))
     views = list(outlooks(prepared, [BOARDS[name] for name in names or BOARDS], baud))
     if as_json:
-        print_json({**_report(prepared, views), "weight_ranges": _ranges(prepared)})
+        print_json({**_report(prepared, views, baud), "weight_ranges": _ranges(prepared)})
     else:
         _print_memory(prepared.config, views)
         print_line(
@@ -148,11 +149,14 @@ def _print_time(prepared: PreparedRun, views: list[Outlook], baud: int) -> None:
     for view in views:
         table.add_row(
             view.board.name,
-            *_sent_cells(view.streamed, baud),
-            *_kept_cells(view.cached, baud),
+            *_sent_cells(view.streamed, view.baud),
+            *_kept_cells(view.cached, view.baud),
             view.binds,
         )
     print_table(table)
+    stay = [view.board.name for view in views if view.baud != baud]
+    if stay:
+        print_line(f"at {BAUD_AT_START:,} baud, which does not change: {', '.join(stay)}")
 
 
 def _step_cells(view: Outlook, work: Work) -> list[str]:
@@ -218,7 +222,7 @@ def _ranges(prepared: PreparedRun) -> list[dict[str, object]]:
     ]
 
 
-def _report(prepared: PreparedRun, views: list[Outlook]) -> dict[str, object]:
+def _report(prepared: PreparedRun, views: list[Outlook], baud: int) -> dict[str, object]:
     config, layout = prepared.config, views[0].layout
     return {
         "layers": config.layers,
@@ -226,7 +230,7 @@ def _report(prepared: PreparedRun, views: list[Outlook]) -> dict[str, object]:
         "parameters": config.parameter_count,
         "samples": len(prepared.train),
         "steps_per_epoch": prepared.schedule.steps_per_epoch,
-        "baud": views[0].baud,
+        "baud": baud,
         "ram_bytes": layout.arena_bytes,
         "ram": layout.parts(),
         "boards": [_report_board(view) for view in views],
@@ -253,6 +257,7 @@ def _report_board(view: Outlook) -> dict[str, object]:
         "keeps_checkpoints": view.keeps_checkpoints,
         "core": board.core,
         "clock_hz": board.clock_hz,
+        "baud": view.baud,
         "instructions": None if view.work is None else _report_work(view, view.work),
         "streamed": None if view.streamed is None else _report_way(view, view.streamed),
         "cached": None if view.cached is None else _report_way(view, view.cached),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,7 +76,7 @@ def cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
     if scheduler is None:
         with (
             LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address=None,
+                n_workers=workers, threads_per_worker=1, dashboard_address="localhost:0",
                 silence_logs=logging.CRITICAL,
             ) as local,
             Client(local) as client,
@@ -103,6 +104,7 @@ class _Driver:
         self._client = client
         self._on_outcome = on_outcome
         self._study = open_study(sweep, folder)
+        self._session = uuid.uuid4().hex
         self._running: dict[Future[Outcome], optuna.Trial | FrozenTrial] = {}
         self._reports: queue.SimpleQueue[tuple[int, int, float]] = queue.SimpleQueue()
 
@@ -139,12 +141,12 @@ class _Driver:
         return 1 + sum(map(int, self._client.ncores().values()))
 
     def _ask(self) -> optuna.Trial:
-        dimensions = {name: _distribution(d) for name, d in self._sweep.space.items()}
-        return self._study.ask(fixed_distributions=dimensions)
+        return self._study.ask(fixed_distributions=distributions(self._sweep))
 
     def _submit(self, trial: optuna.Trial | FrozenTrial) -> None:
         future = self._client.submit(
-            work, self._sweep, trial.number, dict(trial.params), self._folder, pure=False
+            work, self._sweep, trial.number, dict(trial.params), self._folder, self._session,
+            pure=False,
         )
         self._running[future] = trial
 
@@ -214,10 +216,15 @@ def open_study(sweep: Sweep, folder: Path) -> optuna.Study:
     )
 
 
-def work(sweep: Sweep, number: int, values: Values, folder: Path) -> Outcome:
-    """Run a trial on the worker this is called on."""
+def distributions(sweep: Sweep) -> dict[str, optuna.distributions.BaseDistribution]:
+    """Return the space as Optuna takes it."""
+    return {name: _distribution(dimension) for name, dimension in sweep.space.items()}
+
+
+def work(sweep: Sweep, number: int, values: Values, folder: Path, session: str) -> Outcome:
+    """Run a trial on the worker this is called on; see `run_once`."""
     if sweep.pruner == "none":
-        return run_once(sweep, number, values, folder, lambda epoch, figure: False)
+        return run_once(sweep, number, values, folder, session, lambda epoch, figure: False)
     worker = get_worker()
     stop = Event(_stop_name(sweep, number))
 
@@ -225,7 +232,7 @@ def work(sweep: Sweep, number: int, values: Values, folder: Path) -> Outcome:
         worker.log_event(TOPIC, (number, epoch, figure))
         return bool(stop.is_set())
 
-    return run_once(sweep, number, values, folder, report)
+    return run_once(sweep, number, values, folder, session, report)
 
 
 def _stop_name(sweep: Sweep, number: int) -> str:

@@ -101,12 +101,14 @@ class Records:
     def front(self) -> list[Outcome]:
         """Return the trials that no other one beats in every objective, best first."""
         complete = [o for o in self.outcomes() if o.status == COMPLETE]
-        points = {o.number: self._costs(o) for o in complete}
-        best = [
-            o for o in complete
-            if not any(_beats(other, points[o.number]) for other in points.values())
-        ]  # fmt: skip
-        return sorted(best, key=lambda o: points[o.number])
+        best: list[Outcome] = []
+        points: list[tuple[float, ...]] = []
+        for outcome in sorted(complete, key=self._costs):
+            point = self._costs(outcome)
+            if not any(_beats(other, point) for other in points):
+                best.append(outcome)
+                points.append(point)
+        return best
 
     def best(self, board: Board) -> Outcome:
         """Return the trial that is best in the first objective and fits a board.

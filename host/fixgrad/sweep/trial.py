@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,16 @@ from filelock import FileLock
 from fixgrad.board import Board
 from fixgrad.boards import BOARDS
 from fixgrad.costs import predict
+from fixgrad.datasets import Dataset
 from fixgrad.delivery import deliver
 from fixgrad.device import Evaluation
 from fixgrad.errors import FixgradError
 from fixgrad.outlook import Work, least_seconds
 from fixgrad.planner import checkpoint_bytes, plan
 from fixgrad.protocol import Loss
-from fixgrad.run import PreparedRun, prepare
+from fixgrad.run import PreparedRun, load_dataset, prepare_dataset
 from fixgrad.rundir import write_atomic
+from fixgrad.runfile import RunFile
 from fixgrad.steptrace import trace_step
 from fixgrad.stopping import loss_unit
 from fixgrad.sweep.sweepfile import NEED_BOARD, Sweep, Values
@@ -33,6 +37,10 @@ COMPLETE, PRUNED, TOO_LARGE, REFUSED = "complete", "pruned", "too large", "refus
 
 Report = Callable[[int, float], bool]
 """Takes an epoch and its figure; says whether the trial should stop."""
+
+
+_kept = threading.local()
+"""What a worker keeps from trial to trial: a board, and the data set that was loaded last."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ def place(folder: Path, number: int) -> Path:
 
 
 def run_once(
-    sweep: Sweep, number: int, values: Values, folder: Path, report: Report
+    sweep: Sweep, number: int, values: Values, folder: Path, session: str, report: Report
 ) -> Outcome:
     """Run a trial unless its outcome is there already; two workers never run it side by side.
 
@@ -90,6 +98,7 @@ def run_once(
         number: of the trial.
         values: what it is given.
         folder: of the sweep, on a disk that all workers share.
+        session: of the driver; what a worker keeps is used for one session only.
         report: called after every epoch.
 
     Raises:
@@ -99,16 +108,20 @@ def run_once(
     with FileLock(file.with_suffix(".lock")):
         if file.exists():
             return Outcome.read(file)
-        outcome = _run(sweep, number, values, report)
+        outcome = _run(sweep, number, values, session, report)
         outcome.write(folder)
     os.unlink(file.with_suffix(".lock"))
     return outcome
 
 
-def _run(sweep: Sweep, number: int, values: Values, report: Report) -> Outcome:
+def _run(
+    sweep: Sweep, number: int, values: Values, session: str, report: Report
+) -> Outcome:
     began = time.perf_counter()
+    _begin(session)
     try:
-        prepared = prepare(sweep.run(values))
+        run = sweep.run(values)
+        prepared = prepare_dataset(run, _dataset(run))
     except FixgradError as error:
         return Outcome(number, dict(values), REFUSED, {}, {"reason": str(error)}, {})
     figures: dict[str, float] = {"ram": plan(prepared.config).arena_bytes}
@@ -122,11 +135,45 @@ def _run(sweep: Sweep, number: int, values: Values, report: Report) -> Outcome:
     return Outcome(number, dict(values), status, figures | learnt, detail, seconds)
 
 
+def _begin(session: str) -> None:
+    """Forget what was kept for another session."""
+    if getattr(_kept, "session", None) != session:
+        _forget_board()
+        _kept.session, _kept.source = session, None
+
+
+def _dataset(run: RunFile) -> Dataset:
+    """Return a run's data set, loaded once for trials that share it."""
+    source = (run.path.parent, run.data, run.model.loss)
+    if _kept.source != source:
+        _kept.dataset, _kept.source = load_dataset(run), source
+    dataset: Dataset = _kept.dataset
+    return dataset
+
+
+@contextmanager
+def _board() -> Iterator[Board]:
+    """Give this worker's board; one that was left in the middle of something is closed."""
+    if getattr(_kept, "board", None) is None:
+        _kept.board = Board("sim://")
+    try:
+        yield _kept.board
+    except BaseException:
+        _forget_board()
+        raise
+
+
+def _forget_board() -> None:
+    board, _kept.board = getattr(_kept, "board", None), None
+    if board is not None:
+        board.close()
+
+
 def _train(
     prepared: PreparedRun, objective: str, report: Report
 ) -> tuple[str, dict[str, Any], float]:
     status = COMPLETE
-    with Board("sim://") as board:
+    with _board() as board:
         began = time.perf_counter()
         for event in board.events(prepared):
             if isinstance(event, EpochDone) and report(
@@ -138,6 +185,7 @@ def _train(
         assert board.network is not None
         detail = {"digest": f"{board.network.digest:08x}", "steps": board.network.state.step}
         if status == PRUNED:
+            _forget_board()
             return status, {"detail": detail}, training
         return status, {"detail": detail, **_judge(board, prepared)}, training
 
