@@ -251,6 +251,7 @@ _TABLE = (
         ring_bytes=4096,
         uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
         machine=None,
+        changes_baud=True,
         store_bytes=128 * 1024,
     ),
     Board(
