@@ -29,6 +29,7 @@ CEILINGS = {
     "nucleo_f411re": Ceiling(21312, 5400, 704, 16),
     "nucleo_f446re": Ceiling(21312, 5400, 704, 16),
     "blackpill_f411ce": Ceiling(21312, 5400, 704, 16),
+    "nucleo_l476rg": Ceiling(21184, 5400, 704, 16),
     "bbcmicrobit": Ceiling(19072, 1664, 896, 16),
     "bbcmicrobit_v2": Ceiling(20480, 5400, 704, 16),
     "nrf52_dk": Ceiling(20480, 5400, 704, 16),

@@ -225,6 +225,17 @@ def test_boards_lists_every_board() -> None:
     assert [row["name"] for row in rows] == list(BOARDS)
 
 
+def test_boards_tell_what_a_run_needs(digits: Path, wide: Path) -> None:
+    for path in (digits, wide):
+        needs = json.loads(fixgrad("plan", str(path), "--json").stdout)["ram_bytes"]
+        text = fixgrad("boards", str(path)).stdout.splitlines()
+        rows = json.loads(fixgrad("boards", str(path), "--json").stdout)["boards"]
+        for row, line in zip(rows, text[1:], strict=True):
+            assert (row["needed_bytes"], row["fits"]) == (needs, needs <= row["arena_bytes"])
+            assert f" {needs:,}  {'fits' if row['fits'] else 'does not fit'} " in line
+    assert not rows[0]["fits"] and rows[-1]["fits"]
+
+
 def test_ports_lists_what_needs_no_hardware() -> None:
     listed = [port["port"] for port in json.loads(fixgrad("ports", "--json").stdout)["ports"]]
     assert listed[-1 - len(EMULATED) :] == ["sim://", *(f"qemu://{name}" for name in EMULATED)]

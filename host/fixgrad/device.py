@@ -467,8 +467,8 @@ class Device:
         answer = next(self._exchange([Request(Message.SAVE, position, request)]))
         if answer.type == Message.DATA_ACK and answer.payload[0] == Status.BAD_MESSAGE:
             raise StoreError(
-                f"board {self.info.board} has no store for checkpoints; train without "
-                "--save-every, or take a board with one (fixgrad boards)"
+                f"board {self.info.board} has no store, which --save-every and deploy need; take "
+                "a board with one (fixgrad boards)"
             )
         status, generation = self._unpack(_SAVE_ACK, answer, Message.SAVE_ACK)
         if status == Status.NO_MEMORY:

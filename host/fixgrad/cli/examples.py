@@ -57,7 +57,7 @@ EXAMPLES = {
     ),
     "sweep best": ("fixgrad sweep best sweeps/digits_sweep --board disco_f100rb",),
     "fleet": ("fixgrad fleet fleet.toml --out fleets/first",),
-    "boards": ("fixgrad boards",),
+    "boards": ("fixgrad boards", "fixgrad boards run.toml"),
     "ports": ("fixgrad ports",),
     "doctor": (
         "fixgrad doctor --port /dev/ttyACM0",

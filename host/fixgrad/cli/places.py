@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import click
 from serial.tools import list_ports
 
-from fixgrad.boards import BOARDS
-from fixgrad.cli.options import json_option
+from fixgrad.boards import BOARDS, Board
+from fixgrad.cli.options import PATH, json_option
 from fixgrad.cli.output import new_table, print_json, print_table
+from fixgrad.planner import plan
+from fixgrad.run import prepare
+from fixgrad.runfile import load_run
 
 
 @click.command()
+@click.argument("run_file", metavar="[RUN.toml]", type=PATH, required=False)
 @json_option
-def boards(as_json: bool) -> None:
-    """List the boards that fixgrad has firmware for."""
+def boards(run_file: Path | None, as_json: bool) -> None:
+    """List the boards that fixgrad has firmware for, and what RUN.toml needs of their memory."""
+    needs = None if run_file is None else _needs(run_file)
     if as_json:
-        print_json({"boards": [dataclasses.asdict(board) for board in BOARDS.values()]})
+        rows: list[dict[str, object]] = [dataclasses.asdict(board) for board in BOARDS.values()]
+        for row, board in zip(rows, BOARDS.values(), strict=True):
+            if needs is not None:
+                row |= {"needed_bytes": needs, "fits": needs <= board.arena_bytes}
+        print_json({"boards": rows})
         return
-    numbers = ("MHz", "RAM", "for models", "flash", "store")
-    table = new_table("board", "chip", "core", *numbers, "UART", "emulated as", right=numbers)
+    run = () if run_file is None else (str(run_file), "")
+    numbers = ("MHz", "RAM", "for models", "flash", "store", *run[:1])
+    table = new_table("board", "chip", "core", *numbers, *run[1:], "UART", "emulated as",
+                      right=numbers)  # fmt: skip
     for board in BOARDS.values():
         table.add_row(
             board.name,
@@ -31,10 +43,22 @@ def boards(as_json: bool) -> None:
             f"{board.arena_bytes:,}",
             f"{board.flash_bytes:,}",
             f"{board.store_bytes:,}" if board.store_bytes else "none",
+            *_need_cells(needs, board),
             board.uart,
             f"qemu://{board.name}" if board.machine else "",
         )
     print_table(table)
+
+
+def _needs(run_file: Path) -> int:
+    """Return the RAM that a run's model takes."""
+    return plan(prepare(load_run(run_file)).config).arena_bytes
+
+
+def _need_cells(needs: int | None, board: Board) -> list[str]:
+    if needs is None:
+        return []
+    return [f"{needs:,}", "fits" if needs <= board.arena_bytes else "does not fit"]
 
 
 @click.command()
