@@ -229,6 +229,15 @@ def test_training_without_samples_on_the_device_is_refused(device: Device) -> No
         list(device.train(stream, 0, 40))
 
 
+def test_samples_are_forgotten_where_another_model_puts_them_elsewhere(device: Device) -> None:
+    """COMMIT's CRC covers the samples that the device believes it has."""
+    delivery = deliver(samples_of(SMALL, 40, 4), SMALL, schedule_of(SMALL, 40), PLENTY)
+    device.load(SMALL, small_state(SMALL), 7, 0, delivery.region)
+    device._load_dataset = lambda region: None  # type: ignore[method-assign]
+    device.load(MOMENTUM, small_state(MOMENTUM), 8, 0)
+    assert device.hello().run_id == 8
+
+
 def test_a_data_set_too_large_says_bytes_needed() -> None:
     samples, schedule = samples_of(SMALL, 400, 4), schedule_of(SMALL, 400)
     delivery = deliver(samples, SMALL, schedule, PLENTY)
