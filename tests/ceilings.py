@@ -29,6 +29,7 @@ CEILINGS = {
     "nucleo_f411re": Ceiling(22016, 5400, 704, 16),
     "nucleo_f446re": Ceiling(22016, 5400, 704, 16),
     "blackpill_f411ce": Ceiling(22016, 5400, 704, 16),
+    "nucleo_l476rg": Ceiling(21888, 5400, 704, 16),
     "bbcmicrobit": Ceiling(19712, 1664, 896, 16),
     "bbcmicrobit_v2": Ceiling(21120, 5400, 704, 16),
     "nrf52_dk": Ceiling(21120, 5400, 704, 16),

@@ -1,6 +1,5 @@
 """`fixgrad train`, `eval`, `predict`, `validate`, `selftest` and `demo` on the simulated device."""
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -188,18 +187,10 @@ def test_mistake_in_the_run_file_names_key_and_line(command: str) -> None:
     )
 
 
-def test_model_that_does_not_fit_tells_bytes_and_what_would(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    hello = Device.hello
-
-    def small(device: Device) -> object:
-        device.info = dataclasses.replace(hello(device), arena_bytes=6000, board="tiny")
-        return device.info
-
-    monkeypatch.setattr(Device, "hello", small)
-    assert refusal(6, "train", str(write_run("a.toml", "digits")), *SIM) == (
-        "the model needs 6,732 bytes, tiny has 6,000 bytes for it; batch_size = 4 or layers = "
+def test_model_that_does_not_fit_tells_bytes_and_what_would() -> None:
+    file = str(write_run("a.toml", "digits"))
+    assert refusal(6, "train", file, "--port", "sim://?arena=6000") == (
+        "the model needs 6,732 bytes, posix has 6,000 bytes for it; batch_size = 4 or layers = "
         "[64, 27, 10] would fit"
     )
     assert not Path("runs").exists()

@@ -16,6 +16,7 @@ from fixgrad.cli import cli
 from fixgrad.delivery import cacheable, deliver, feature_levels, find_ways, plain
 from fixgrad.device import NO_DATASET, Device
 from fixgrad.errors import DoesNotFitError, LinkError
+from fixgrad.framing import Decoder, encode_frame
 from fixgrad.model import ModelConfig
 from fixgrad.planner import plan
 from fixgrad.protocol import InputFormat, Message, Region
@@ -228,6 +229,15 @@ def test_training_without_samples_on_the_device_is_refused(device: Device) -> No
         list(device.train(stream, 0, 40))
 
 
+def test_samples_are_forgotten_where_another_model_puts_them_elsewhere(device: Device) -> None:
+    """COMMIT's CRC covers the samples that the device believes it has."""
+    delivery = deliver(samples_of(SMALL, 40, 4), SMALL, schedule_of(SMALL, 40), PLENTY)
+    device.load(SMALL, small_state(SMALL), 7, 0, delivery.region)
+    device._load_dataset = lambda region: None  # type: ignore[method-assign]
+    device.load(MOMENTUM, small_state(MOMENTUM), 8, 0)
+    assert device.hello().run_id == 8
+
+
 def test_a_data_set_too_large_says_bytes_needed() -> None:
     samples, schedule = samples_of(SMALL, 400, 4), schedule_of(SMALL, 400)
     delivery = deliver(samples, SMALL, schedule, PLENTY)
@@ -250,6 +260,22 @@ def test_hello_ends_training_where_it_is_and_what_was_counted_is_told(device: De
     assert device.hello().next == stopped.next
     schedule_end = schedule.step_start(stopped.step)
     assert schedule_end <= stopped.next < schedule_end + SMALL.batch
+
+
+def test_stretches_beyond_the_position_are_answered_and_not_trained(device: Device) -> None:
+    schedule = schedule_of(SMALL, 40)
+    delivery = deliver(samples_of(SMALL, 40, 4), SMALL, schedule, PLENTY)
+    device.load(SMALL, replace(small_state(SMALL), step=0), 7, 0, delivery.region)
+    payload, _ = CachedStream(schedule).payload(SMALL.batch, 40, 250)
+    session = device._session._identity
+    device._port.write(encode_frame(Message.TRAIN_TO, session, SMALL.batch, payload))
+    decoder, frames = Decoder(), []
+    while not frames:
+        received = device._port.read(1)
+        assert received, "no answer"
+        frames = decoder.feed(received)
+    assert (frames[0].type, frames[0].pos) == (Message.DATA_ACK, 0)
+    assert device.hello().next == 0
 
 
 def test_stretches_end_where_the_rate_changes_and_where_it_must_stop() -> None:

@@ -5,7 +5,7 @@ import random
 import pytest
 from fixgrad.errors import LinkError
 from fixgrad.framing import Decoder, encode_frame
-from fixgrad.protocol import Message, Reason, Status
+from fixgrad.protocol import SAVE_ACK_FIELDS, Message, Reason, Status, pack
 from fixgrad.session import (
     EXPIRIES_MAX,
     TIMER_MAX_S,
@@ -407,6 +407,18 @@ def test_answer_to_all_requests_ends_the_wait_for_a_question_that_was_lost(
     ack = encode_frame(Message.DATA_ACK, link.device.session, 10, data_ack(0))
     link.session.receive(ack, link.now)
     assert link.session.outgoing(link.now) == b""
+    assert link.session.done
+
+
+def test_late_answer_to_an_earlier_save_is_not_taken_for_that_of_a_later_one() -> None:
+    link = open_link(270)
+    link.session.begin([Request(Message.SAVE, 20, bytes(4))], link.now)
+    link.session.outgoing(link.now)
+    for position in (10, 20):
+        assert not link.session.done
+        saved = pack(SAVE_ACK_FIELDS, status=Status.OK, generation=1)
+        ack = encode_frame(Message.SAVE_ACK, link.device.session, position, saved)
+        link.session.receive(ack, link.now)
     assert link.session.done
 
 

@@ -34,7 +34,7 @@ GEOMETRIES = {
     "stm32f1 high density": Flash(2048, 8, 2),
     "stm32f4": Flash(16384, 1, 4),
     "stm32f4 large": Flash(131072, 1, 4),
-    "stm32l4": Flash(2048, 8, 8),
+    "stm32l4": Flash(2048, 32, 8),
     "stm32h7": Flash(131072, 1, 32),
     "one record": Flash(1024, 1, 4),
 }
@@ -47,6 +47,7 @@ BOARD_GEOMETRIES = {
     "nucleo_f411re": "stm32f4 large",
     "nucleo_f446re": "stm32f4 large",
     "blackpill_f411ce": "stm32f4 large",
+    "nucleo_l476rg": "stm32l4",
     "bbcmicrobit": "nrf51",
     "bbcmicrobit_v2": "nrf52",
     "nrf52_dk": "nrf52",
@@ -122,7 +123,8 @@ def test_worn_out_flash_keeps_the_newest_checkpoint_and_says_so(power: Path) -> 
 
 
 # A chip's folder of ports, and that of its family's driver and model.
-DRIVERS = {"nrf51": "nrf5", "nrf52": "nrf5", "stm32f1": "stm32f1", "stm32f4": "stm32f4"}
+DRIVERS = {"nrf51": "nrf5", "nrf52": "nrf5", "stm32f1": "stm32f1", "stm32f4": "stm32f4",
+           "stm32l4": "stm32l4"}  # fmt: skip
 
 
 @pytest.fixture(params=DRIVERS)

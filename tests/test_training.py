@@ -127,6 +127,40 @@ def test_a_reset_board_is_restored_from_the_checkpoint(
     assert_equal(final(events), undisturbed)
 
 
+class Keeping(Disturbed):
+    """It notes what is to be kept, and is reset once where the state at the end was read."""
+
+    def __init__(self, port: Serial, when: Callable[[Progress], bool], ends_reset: bool) -> None:
+        super().__init__(port, when)
+        self.saves: list[tuple[int, int]] = []
+        self._ends_reset = ends_reset
+
+    def save(self, position: int, every: int = 0) -> None:
+        self.saves.append((position, every))
+
+    def read_state(self, config: ModelConfig) -> tuple[State, int]:
+        state, position = self._device.read_state(config)
+        if self._ends_reset and state.step == SCHEDULE.steps:
+            self._ends_reset = False
+            self._port.reset_device()
+        return state, position
+
+
+def test_a_board_that_was_reset_is_told_again_to_keep_checkpoints(
+    port: Serial, samples: Samples
+) -> None:
+    resets = iter([True])
+    device = Keeping(port, lambda p: p.next > SAMPLES + 10 and next(resets, False), False)
+    list(start(device, samples, beginning(), save_every=5))  # type: ignore[arg-type]
+    assert [save for save in device.saves if save[1]] == [(0, 5), (SAMPLES, 5)]
+
+
+def test_a_board_that_was_reset_at_the_end_holds_the_end(port: Serial, samples: Samples) -> None:
+    device = Keeping(port, lambda p: False, True)
+    list(start(device, samples, beginning(), save_every=5))  # type: ignore[arg-type]
+    assert device.hello().next == EPOCHS * SAMPLES  # type: ignore[operator]
+
+
 def test_a_board_that_resets_again_and_again_is_given_up(port: Serial, samples: Samples) -> None:
     device = Disturbed(port, lambda p: True)
     seen = []

@@ -34,6 +34,7 @@ PLATFORMS = {
         (
             "disco_f100rb", "bluepill_f103c8", "nucleo_f103rb", "olimex_p405", "disco_f407vg",
             "nucleo_f401re", "nucleo_f411re", "nucleo_f446re", "blackpill_f411ce",
+            "nucleo_l476rg",
         ),
     ),
     "nordicnrf51": ("9.0.0", ("bbcmicrobit",)),

@@ -49,12 +49,12 @@ LIKE_M4 = ("m7", "m33")
 """Cores that run nearly the same code as the M4."""
 CLASSES = ("load", "store", "multiply", "saturate", "shift", "branch", "other")
 UNIT_WORK = {
-    "errors normalised": ("mlp_backward", "mlp_scale", "vector_mve"),
+    "errors normalised": ("norm", "mlp_backward", "mlp_scale", "vector_mve"),
     "activation": ("activation", "mlp_forward"),
-    "biases, exponents": ("mlp_update",),
+    "biases, exponents": ("mlp_update", "fixed"),
 }
 """C files by what they do once a unit. On the M55 vector_mve does the other work, too."""
-SOFTMAX = ("loss", "functions", "libgcc")
+SOFTMAX = ("loss", "functions", "divide", "libgcc")
 SHOWN = 0.02
 """Share of a step from which a file is shown."""
 PHASES = ("pack", "forward", "loss", "backward", "update", "end")
@@ -181,7 +181,10 @@ def _classes(rows: Iterable[Row]) -> Table:
 
 
 def _units(rows: Iterable[Row]) -> Table:
-    heads = ["core, net", "kernels per MAC", "MACs per unit", *UNIT_WORK, "softmax per logit"]
+    heads = [
+        "core, net", "kernels per MAC", "MACs per unit", *UNIT_WORK, "softmax per logit",
+        "all else per MAC",
+    ]  # fmt: skip
     cells = []
     for row in rows:
         if row["core"] in LIKE_M4:
@@ -189,14 +192,16 @@ def _units(rows: Iterable[Row]) -> Table:
         files = {name: sum(counts.values()) for name, counts in row["files"].items()}
         units = row["batch"] * sum(row["layers"][1:])
         kernels = sum(count for name, count in files.items() if name.startswith("kernels_"))
-        softmax = _in_files(files, SOFTMAX) / (row["batch"] * row["layers"][-1])
-        work = [_in_files(files, names) / units for names in UNIT_WORK.values()]
+        softmax = _in_files(files, SOFTMAX)
+        work = [_in_files(files, names) for names in UNIT_WORK.values()]
+        rest = sum(files.values()) - kernels - softmax - sum(work)
         cells.append([
             _name(row),
             f"{kernels / row['macs']:.3f}",
             f"{row['macs'] / units:.0f}",
-            *(f"{count:.1f}" for count in work),
-            f"{softmax:.1f}",
+            *(f"{count / units:.1f}" for count in work),
+            f"{softmax / (row['batch'] * row['layers'][-1]):.1f}",
+            f"{rest / row['macs']:.3f}",
         ])  # fmt: skip
     return "Instructions per unit: one output of one sample", heads, cells
 

@@ -37,6 +37,18 @@ static inline int32_t fixed_saturate16(int32_t v)
 #endif
 }
 
+/* The low halves of the two as halves of a word. */
+static inline uint32_t fixed_halves(int32_t low, int32_t high)
+{
+#ifdef __ARM_FEATURE_SIMD32
+    uint32_t word;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(word) : "r"(low), "r"(high));
+    return word;
+#else
+    return ((uint32_t)low & 0xFFFFu) | (uint32_t)high << 16;
+#endif
+}
+
 /* blen(u): number of bits of u, 0 for 0. */
 static inline int32_t fixed_bits(uint32_t u)
 {

@@ -16,12 +16,6 @@ static uint32_t left_out(uint32_t steps)
     return (0u - steps) % BLOCKS_STEPS;
 }
 
-/* The two as halves of a word. */
-static inline uint32_t halves(int32_t low, int32_t high)
-{
-    return ((uint32_t)low & 0xFFFFu) | (uint32_t)high << 16;
-}
-
 /* sum + a.low * b.low + a.high * b.high. */
 static inline int32_t add_products(uint32_t a, uint32_t b, int32_t sum)
 {
@@ -55,8 +49,8 @@ static void pack_rows(const kernels_layer_t *layer, const kernels_forward_t *for
     if (!wide && pairs % 2u != 0) {
         const uint32_t i = first + 2u * pairs - 2u;
         for (uint32_t lane = 0; lane < KERNELS_LANES; lane++) {
-            end[lane] = halves(load_element(forward->row[lane], i, format),
-                               load_element(forward->row[lane], i + 1u, format));
+            end[lane] = fixed_halves(load_element(forward->row[lane], i, format),
+                                     load_element(forward->row[lane], i + 1u, format));
         }
     }
 }
@@ -229,8 +223,8 @@ static void pack_inputs(const kernels_layer_t *layer, const kernels_update_t *up
         const uint8_t *other = b + 1u < count ? row + row_bytes : row;
         for (uint32_t i = 0; i < 4u; i++) {
             out[i] = i >= columns ? 0u
-                                  : halves(load_element(row, i, format),
-                                           load_element(other, i, format));
+                                  : fixed_halves(load_element(row, i, format),
+                                                 load_element(other, i, format));
         }
     }
 }

@@ -32,6 +32,22 @@ typedef struct {
 enum { SECOND_LANE = KERNELS_TURNED ? 1 : 2, SECOND_OUTPUT = 3 - SECOND_LANE };
 static const uint8_t places[4] = {0, SECOND_OUTPUT, SECOND_LANE, 3};
 
+/* Two lanes of a tile: of the first output a and c, of the second b and d. */
+static inline void store_pairs(int16_t *half, int32_t a, int32_t c, int32_t b, int32_t d)
+{
+#ifdef __ARM_FEATURE_SIMD32
+    const uint32_t first = fixed_halves(a, KERNELS_TURNED ? c : b);
+    const uint32_t second = fixed_halves(KERNELS_TURNED ? b : c, d);
+    memcpy(half, &first, sizeof first);
+    memcpy(half + 2, &second, sizeof second);
+#else
+    half[0] = (int16_t)a;
+    half[SECOND_LANE] = (int16_t)c;
+    half[SECOND_OUTPUT] = (int16_t)b;
+    half[3] = (int16_t)d;
+#endif
+}
+
 /* Two lanes of each tile of a group, in place. RN(v, shift) = (v + 2^(shift-1)) >> shift.
  * Range: |d * lrm| < 2^30 and 2^(shift-1) <= 2^30. */
 static void scale_half(int16_t *half, uint32_t step, uint32_t pairs, const delta_scale_t *scale,
@@ -41,12 +57,10 @@ static void scale_half(int16_t *half, uint32_t step, uint32_t pairs, const delta
     if (scale[0].plain && scale[1].plain) {
         const uint32_t s = (uint32_t)scale[0].shift, t = (uint32_t)scale[1].shift;
         const int32_t s_half = 1 << (s - 1u), t_half = 1 << (t - 1u);
-        for (uint32_t pair = 0; pair < pairs; pair++, half += step) {
+        for (; pairs > 0; pairs--, half += step) {
             const int32_t a = half[0], b = half[1], c = half[2], d = half[3];
-            half[0] = (int16_t)fixed_floor(a * f + s_half, s);
-            half[SECOND_LANE] = (int16_t)fixed_floor(c * g + t_half, t);
-            half[SECOND_OUTPUT] = (int16_t)fixed_floor(b * f + s_half, s);
-            half[3] = (int16_t)fixed_floor(d * g + t_half, t);
+            store_pairs(half, fixed_floor(a * f + s_half, s), fixed_floor(c * g + t_half, t),
+                        fixed_floor(b * f + s_half, s), fixed_floor(d * g + t_half, t));
         }
         return;
     }

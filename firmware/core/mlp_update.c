@@ -50,21 +50,22 @@ static inline int32_t add_pair(int32_t sum, const int16_t *halves)
 }
 #endif
 
-/* Sum of d' over the batch. */
-static int32_t sum_deltas(const mlp_t *m, const mlp_layer_t *layer, uint16_t count, uint32_t j)
+/* Sum of an output's d' over the batch: in `quads` tiles, one at least. */
+static int32_t sum_deltas(const int16_t *half, uint32_t quads)
 {
-    const int16_t *half = mlp_delta(m, layer) + kernels_turned_index(mlp_quads(m), 0, j);
 #ifdef VECTOR
-    return vector_sum(half, 2u * kernels_quads(count));
+    return vector_sum(half, 2u * quads);
 #else
     int32_t sum = 0;
-    for (uint32_t b = 0; b < count; b += KERNELS_LANES, half += 8) {
+    do {
         if (KERNELS_TURNED) {
             sum = add_pair(add_pair(sum, half), half + 4);
         } else {
             sum += half[0] + half[2] + half[4] + half[6];
         }
-    }
+        half += 8;
+        quads--;
+    } while (quads > 0);
     return sum;
 #endif
 }
@@ -84,8 +85,10 @@ static __attribute__((noinline)) void update_biases(mlp_t *m, const mlp_layer_t 
         return;
     }
 #endif
+    const int16_t *delta = mlp_delta(m, layer);
+    const uint32_t all = mlp_quads(m), used = kernels_quads(count);
     for (uint32_t j = 0; j < layer->outputs; j++) {
-        const int32_t gradient = sum_deltas(m, layer, count, j);
+        const int32_t gradient = sum_deltas(delta + kernels_turned_index(all, 0, j), used);
         int32_t moved = bias[j];
         if (m->momentum == 0) {
             moved -= fixed_scale(gradient, shift, LIMIT_BIAS_MAX);

@@ -67,7 +67,7 @@ static inline void store_rounded(int16_t *out, uint32_t step, norm_vector_t v, u
         const int32_t even = fixed_floor(v.at[0] + half, shift);
         const int32_t odd = fixed_floor(v.at[1] + half, shift);
 #ifdef __ARM_FEATURE_SIMD32
-        const uint32_t pair = ((uint32_t)even & 0xFFFFu) | (uint32_t)odd << 16;
+        const uint32_t pair = fixed_halves(even, odd);
         memcpy(out, &pair, sizeof pair);
 #else
         out[0] = (int16_t)even;

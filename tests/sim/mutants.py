@@ -23,9 +23,12 @@ SEEDS = 400
 TIMEOUT_S = 600
 TESTS = (
     "test_fault_simulation.py", "test_framing.py", "test_session.py", "test_training.py",
-    "test_keep.py", "test_store.py", "test_baud.py",
+    "test_keep.py", "test_store.py", "test_baud.py", "test_delivery.py",
 )  # fmt: skip
-TOO_LONG = "whatever or micro_bit or image_without_a_store or take_the_message"
+TOO_LONG = (
+    "whatever or micro_bit or image_without_a_store or take_the_message or 8_kilobyte or "
+    "twenty_epochs"
+)
 """Tests that the campaign stands for, or that build an image."""
 
 
@@ -258,7 +261,7 @@ def is_found(tree: Path, seeds: int, file: str = "") -> str:
     """Return what found the bug in a file of a tree, or an empty string."""
     environment = {**os.environ, "PYTHONPATH": str(tree / "host")}
     own = {SESSION: "test_session.py", FRAMING: "test_framing.py", STORE: "test_store.py",
-           KEEP: "test_keep.py"}.get(file, TESTS[0])  # fmt: skip
+           KEEP: "test_keep.py", TRAINING: "test_training.py"}.get(file, TESTS[0])  # fmt: skip
     tests = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", f"not ({TOO_LONG})"]
     others = [f"tests/{name}" for name in TESTS if name != own]
     commands = {

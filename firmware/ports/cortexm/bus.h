@@ -1,5 +1,6 @@
 /* What drivers of a flash controller touch: registers, cells, and the places of store, samples and
- * seal, which the board's linker script gives. Tests put a strict model of a controller in this file's place. */
+ * seal, which the board's linker script gives. Tests put a strict model of a controller in this
+ * file's place. */
 #ifndef BUS_H
 #define BUS_H
 

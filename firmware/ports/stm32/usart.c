@@ -8,11 +8,24 @@
 #include "port_config.h"
 #include "protocol.h"
 
+#ifdef USART_SECOND_LAYOUT
+#define USART_CR1 (USART_BASE + 0x00u)
+#define USART_BRR (USART_BASE + 0x0Cu)
+#define USART_SR (USART_BASE + 0x1Cu) /* there named ISR */
+#define USART_ICR (USART_BASE + 0x20u)
+#define USART_RDR (USART_BASE + 0x24u)
+#define USART_TDR (USART_BASE + 0x28u)
+#define CR1_UE (1u << 0)
+#define ICR_ERRORS 0xFu
+#else
 #define USART_SR (USART_BASE + 0x00u)
-#define USART_DR (USART_BASE + 0x04u)
+#define USART_RDR (USART_BASE + 0x04u) /* one register, DR */
+#define USART_TDR USART_RDR
 #define USART_BRR (USART_BASE + 0x08u)
 #define USART_CR1 (USART_BASE + 0x0Cu)
 #define USART_CR3 (USART_BASE + 0x14u)
+#define CR1_UE (1u << 13)
+#endif
 
 #define SR_ORE (1u << 3)
 #define SR_RXNE (1u << 5)
@@ -21,7 +34,6 @@
 #define CR1_RE (1u << 2)
 #define CR1_TE (1u << 3)
 #define CR1_RXNEIE (1u << 5)
-#define CR1_UE (1u << 13)
 #define CR3_DMAR (1u << 6)
 
 /* More than 20 bytes take at the slowest speed on the fastest core. */
@@ -56,7 +68,7 @@ void usart_start(uint32_t clock_hz)
     usart_hz = clock_hz;
 #endif
 #ifdef PORT_DMA
-    if (cortexm_receive_by_dma(USART_DR)) {
+    if (cortexm_receive_by_dma(USART_RDR)) {
         bus_write(USART_CR3, CR3_DMAR);
         bus_write(USART_CR1, CR1_UE | CR1_TE | CR1_RE);
         return;
@@ -82,7 +94,13 @@ bool port_has_baud(uint32_t baud)
 void port_set_baud(uint32_t baud)
 {
     (void)await_status(SR_TC);
+#ifdef USART_SECOND_LAYOUT
+    bus_write(USART_CR1, 0); /* BRR can only be written while the USART is off */
     bus_write(USART_BRR, divider(usart_hz, baud));
+    bus_write(USART_CR1, CR1_UE | CR1_TE | CR1_RE | CR1_RXNEIE);
+#else
+    bus_write(USART_BRR, divider(usart_hz, baud));
+#endif
 }
 #endif
 
@@ -91,16 +109,19 @@ void port_set_baud(uint32_t baud)
 void cortexm_clear_overrun(void)
 {
     if ((bus_read(USART_SR) & SR_ORE) != 0) {
-        (void)bus_read(USART_DR);
+        (void)bus_read(USART_RDR);
     }
 }
 #endif
 
-/* Reading SR, then DR, also clears an overrun, which raises the same interrupt. */
+/* An overrun raises the same interrupt: reading SR, then DR, clears it, or writing ICR. */
 static void usart_interrupt(void)
 {
     const uint32_t status = bus_read(USART_SR);
-    const uint8_t byte = (uint8_t)bus_read(USART_DR);
+    const uint8_t byte = (uint8_t)bus_read(USART_RDR);
+#ifdef USART_SECOND_LAYOUT
+    bus_write(USART_ICR, ICR_ERRORS);
+#endif
     if (status & SR_RXNE) {
         cortexm_received(byte);
     }
@@ -117,6 +138,6 @@ void port_write(const uint8_t *bytes, size_t count)
         if (!await_status(SR_TXE)) {
             return;
         }
-        bus_write(USART_DR, bytes[i]);
+        bus_write(USART_TDR, bytes[i]);
     }
 }

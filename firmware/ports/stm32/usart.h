@@ -1,7 +1,7 @@
-/* The USART of the STM32 families F1, F2 and F4, as the link's byte port.
+/* The USART of the STM32 families F1, F2, F4 and L4, as the link's byte port.
  *
  * The board's environment says which one leads to the computer, by -DBOARD_USART. The family's
- * usart_places.h says where USART1 lies. */
+ * usart_places.h says where USART1 lies, and whether its registers lie as in the L4. */
 #ifndef USART_H
 #define USART_H
 

@@ -1,6 +1,6 @@
 /* STM32F4: the flash controller. Sectors of 128 KB, but that of the seal, which is the one of 64 KB
- * before them; words programmed one by one, which wants a supply of 2.7 V or more. RM0090, RM0368, RM0383, RM0390: embedded flash memory
- * interface. */
+ * before them; words programmed one by one, which wants a supply of 2.7 V or more. RM0090, RM0368,
+ * RM0383, RM0390: embedded flash memory interface. */
 #include "flash.h"
 
 #include "banks.h"

@@ -20,17 +20,30 @@
 
 #define BYTES 300000u
 #define INTERRUPT (BOARD_USART == 1 ? 37u : 38u)
+#ifdef STM32L4
+#define SR (USART_BASE + 0x1Cu)
+#define DR (USART_BASE + 0x24u)
+#define TRANSMIT (USART_BASE + 0x28u)
+#define BRR (USART_BASE + 0x0Cu)
+#define CR1 (USART_BASE + 0x00u)
+#define CR3 (USART_BASE + 0x08u)
+#define ICR (USART_BASE + 0x20u)
+#define UE 0x1u
+#else
 #define SR (USART_BASE + 0x00u)
 #define DR (USART_BASE + 0x04u)
+#define TRANSMIT DR
 #define BRR (USART_BASE + 0x08u)
 #define CR1 (USART_BASE + 0x0Cu)
 #define CR3 (USART_BASE + 0x14u)
+#define ICR 0u
+#define UE 0x2000u
+#endif
 #define ORE 0x08u
 #define RXNE 0x20u
 #define TXE_TC 0xC0u
 #define RE 0x04u
 #define RXNEIE 0x20u
-#define UE 0x2000u
 #define DMAR 0x40u
 
 extern const cortexm_vector_t __start_vectors[]; /* named by the linker */
@@ -160,7 +173,7 @@ uint32_t bus_read(uint32_t address)
         model_broken("reads SR and DR", address, 0);
     }
     status &= ~RXNE;
-    if (sr_read) {
+    if (sr_read && ICR == 0) {
         status &= ~ORE;
     }
     sr_read = false;
@@ -173,13 +186,18 @@ void bus_write(uint32_t address, uint32_t value)
     if (dma_model_has(address)) {
         dma_model_write(address, value);
     } else if (address == BRR) {
+        if (ICR != 0 && (control_1 & UE) != 0) {
+            model_broken("writes BRR while the USART is off", value, control_1);
+        }
         divider_now = value;
     } else if (address == CR1) {
         control_1 = value;
     } else if (address == CR3) {
         control_3 = value;
-    } else if (address != DR) {
-        model_broken("writes BRR, CR1, CR3 and DR", address, value);
+    } else if (ICR != 0 && address == ICR) {
+        status &= ~(value & ORE);
+    } else if (address != TRANSMIT) {
+        model_broken("writes BRR, CR1, CR3 and what is sent", address, value);
     }
 }
 
