@@ -36,7 +36,8 @@ SCALAR_FLAGS = (
 VECTOR_FLAGS = {"cortex-m55": ("-mfloat-abi=softfp",)}
 """The compiler passes vectors in registers only where it may use the floating-point ones."""
 LINK_PARTS = (
-    "link.c", "reply.c", "trainer.c", "keep.c", "store.c", "cobs.c", "crc32.c", "profile.c",
+    "link.c", "reply.c", "trainer.c", "keep.c", "store.c", "cache.c", "cobs.c", "crc32.c",
+    "profile.c",
 )  # fmt: skip
 """Files of the core that no image needs without a link."""
 LIBRARY = tuple(
