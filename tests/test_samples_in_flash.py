@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import subprocess
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from fixgrad.delivery import Delivery, cacheable_in_flash, deliver, find_ways
 from fixgrad.device import NO_DATASET, STRETCH_ROOM_BYTES, Device
 from fixgrad.digest import state_digest
 from fixgrad.errors import DoesNotFitError, ModelError, StoreError
-from fixgrad.framing import encode_frame
+from fixgrad.framing import Frame, encode_frame
 from fixgrad.model import State
 from fixgrad.planner import plan
 from fixgrad.protocol import Message, Region, Status
 from fixgrad.reference import Reference
+from fixgrad.session import Request
 from fixgrad.stream import EpochSchedule, Samples
 from fixgrad.training import Checkpoint, EpochDone, Recovered, Tally, train
 from small_models import SMALL, small_state
@@ -201,6 +203,30 @@ def test_parts_beyond_what_stands_are_refused(url: str) -> None:
             assert frame.payload[1] == Status.BAD_OFFSET
             if at == 992:
                 assert int.from_bytes(frame.payload[2:6], "little") == wanted
+
+
+def test_a_head_that_repeated_bytes_replaced_is_loaded_again(url: str) -> None:
+    samples = samples_of(1100)
+    delivery, schedule = in_flash(samples), schedule_of(samples)
+    with Device.open(url) as device:
+        exchange, replaced = device._exchange, []
+
+        def with_a_repeated_head(requests: Iterable[Request]) -> list[Frame]:
+            (request,) = given = list(requests)
+            is_part = request.type == Message.LOAD and request.payload[0] == Region.DATASET
+            if is_part and request.pos > 0 and not replaced:
+                head = Request(Message.LOAD, 0, bytes([Region.DATASET]) + NO_DATASET)
+                replaced.append(list(exchange([head])))
+            return list(exchange(given))
+
+        device._exchange = with_a_repeated_head  # type: ignore[assignment]
+        device._load_model(SMALL.encode())
+        device._load_into_flash(delivery.region)
+        device._exchange = exchange  # type: ignore[method-assign]
+        assert replaced
+        device.load(SMALL, beginning(), delivery.identity(RUN_ID), 0, delivery.region)
+        *_, last = device.train(delivery.stream(schedule), 0, schedule.step_start(schedule.steps))
+        assert last.digest == expected(samples)
 
 
 @pytest.mark.parametrize("more", [0, 1])

@@ -710,7 +710,8 @@ class Device:
     def _load_into_flash(self, region: bytes) -> None:
         """Load part by part: nothing may be on the line while the board writes its flash.
 
-        The board says where to go on if a part differs from what it has there.
+        The board says where to go on if a part differs from what it has there; from the start if
+        repeated bytes have taken the head from it.
         """
         chunk = flash_chunk(self.info.payload_max, self.info.window_bytes)
         at = returns = 0
@@ -719,8 +720,10 @@ class Device:
             request = Request(Message.LOAD, at, bytes([Region.DATASET]) + part)
             (answer,) = self._exchange([request])
             _, status, detail = self._unpack(_LOAD_ACK, answer, Message.LOAD_ACK)
-            if status == Status.BAD_OFFSET and detail < at and returns < LOAD_TRIES:
-                at, returns = detail, returns + 1
+            is_elsewhere = status in (Status.BAD_OFFSET, Status.NO_MEMORY)
+            if is_elsewhere and at > 0 and returns < LOAD_TRIES:
+                at = detail if status == Status.BAD_OFFSET and detail < at else 0
+                returns += 1
                 continue
             self._require_same_boot(status)
             if status == Status.STORE_FAILED:
