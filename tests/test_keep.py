@@ -156,6 +156,17 @@ def test_a_board_keeps_its_run_by_itself_after_every_so_many_steps(url: str) -> 
         assert device.save(10 * SMALL.batch) == 4  # after those of steps 0, 5 and 10
 
 
+def test_the_next_run_is_not_kept_unless_asked_for(url: str) -> None:
+    delivery = deliver(SAMPLES, SMALL, SCHEDULE, ROOM, stream=True)
+    with Device.open(url) as device:
+        device.load(SMALL, beginning(), delivery.identity(RUN_ID), 0, delivery.region)
+        device.save(0, 1)
+        device.load(SMALL, beginning(), delivery.identity(RUN_ID + 1), 0, delivery.region)
+        list(device.train(delivery.stream(SCHEDULE), 0, 3 * SMALL.batch))
+    with Device.open(url) as device:
+        assert (device.info.run_id, device.info.next) == (delivery.identity(RUN_ID), 0)
+
+
 def test_inside_a_batch_nothing_is_kept(url: str) -> None:
     delivery = deliver(SAMPLES, SMALL, SCHEDULE, ROOM, stream=True)
     with Device.open(url) as device:
