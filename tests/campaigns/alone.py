@@ -85,7 +85,7 @@ def fixgrad(folder: Path, *arguments: str, gives_up: tuple[int, ...] = ()) -> st
 
 def train(folder: Path, plan: Plan, out: str, port: str) -> str:
     """Train the run; return its digest. A reset while it measures ends the command: go on."""
-    start: tuple[str, ...] = ("digits.toml", "--out", out, "--force")
+    start: tuple[str, ...] = ("digits.toml", "--out", out)
     for _ in range(HOSTS_MAX):
         report = fixgrad(
             folder, "train", *start, "--port", port, "--save-every", str(plan.save_every), "--json",
@@ -93,7 +93,8 @@ def train(folder: Path, plan: Plan, out: str, port: str) -> str:
         )  # fmt: skip
         if report:
             return str(json.loads(report)["digest"])
-        start = ("--resume", out)
+        if (folder / out).is_dir():
+            start = ("--resume", out)
     raise AssertionError(f"no end after {HOSTS_MAX} hosts")
 
 
@@ -121,12 +122,14 @@ def served(line: Serial) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def pressed(line: Serial, plan: Plan, strikes: list[float]) -> Iterator[None]:
+def pressed(
+    line: Serial, reset_s: float, rng: random.Random, strikes: list[float]
+) -> Iterator[None]:
     """Press the board's reset at random moments; notes them."""
-    rng, ended = random.Random(f"{plan.seed} {len(strikes)}"), threading.Event()
+    ended = threading.Event()
 
     def press() -> None:
-        while not ended.wait(rng.expovariate(1 / plan.reset_s)):
+        while not ended.wait(rng.expovariate(1 / reset_s)):
             line.reset_device()
             strikes.append(time.monotonic())
 
@@ -158,23 +161,25 @@ def run(plan: Plan, folder: Path) -> Outcome:
         str(plan.epochs), "--batch-size", "8",
     )  # fmt: skip
     undisturbed = train(folder, plan, "whole", "sim://?flash=sim.flash")
+    rng, out = random.Random(plan.seed), ""
     strikes: list[float] = []
-    digests = []
+    digests: list[str] = []
     flash = folder / "flash"
     line = open_port(f"qemu://{BOARD}", 115200)
     assert isinstance(line, Serial)
     with line, served(line) as url:
         while len(strikes) < plan.resets and set(digests) <= {undisturbed}:
-            with pressed(line, plan, strikes):
-                digests.append(train(folder, plan, "out", url))
-        fixgrad(folder, "deploy", "out", "--port", url)
+            out = f"out{len(digests)}"
+            with pressed(line, plan.reset_s, rng, strikes):
+                digests.append(train(folder, plan, out, url))
+        fixgrad(folder, "deploy", out, "--port", url)
         line.reset_device()
         with Device.open(url) as device:
             kept = f"{device.info.digest:08x}"
         flash.write_bytes(line.store())
-    out = RunFolder(folder / "out")
-    config, prepared = out.config(), prepare(load_run(folder / "digits.toml"))
-    expected = Reference(config, out.final(config)).predict(prepared.test.features).ravel()
+    trained = RunFolder(folder / out)
+    config, prepared = trained.config(), prepare(load_run(folder / "digits.toml"))
+    expected = Reference(config, trained.final(config)).predict(prepared.test.features).ravel()
     found = answers(flash, prepared.test.features.tolist())
     equal = sum(a == b for a, b in zip(found, expected.tolist(), strict=True))
     return Outcome(undisturbed, digests, len(strikes), kept, equal, len(found))
