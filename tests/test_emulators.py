@@ -63,9 +63,10 @@ def port(distinct_board: str) -> Iterator[Serial]:
 
 def test_board_tells_its_name_and_core(emulated_board: str) -> None:
     with Serial(f"qemu://{emulated_board}", timeout=0.05) as opened:
-        name, core, rest = hello(opened, 1)[NAMES].split(b"\0")
-    told = (name.decode(), core.decode(), rest)
-    assert told == (emulated_board, BOARDS[emulated_board].core, b"")
+        name, core, rest = hello(opened, 1)[NAMES].split(b"\0", 2)
+    board = BOARDS[emulated_board]
+    assert (name.decode(), core.decode()) == (board.name, board.core)
+    assert rest == (board.samples_bytes.to_bytes(4, "little") if board.samples_bytes else b"")
 
 
 def test_every_reset_gives_another_boot_id(port: Serial) -> None:

@@ -18,7 +18,7 @@ from fixgrad.protocol import Message, Status
 from fixgrad.transport import error_number, open_port
 
 BAUDS = (115200, 230400, 460800, 921600, 1_000_000, 57600, 38400, 19200, 9600)
-HELLO_TRIES = 4
+HELLO_TRIES = 8
 SWEEP_TRIES = 2
 ROUND_TRIPS = 20
 PROBES = 150
