@@ -153,7 +153,7 @@ def test_board_that_computes_wrongly_leaves_at_that_epoch(
     folder = RunFolder(kept)
     prepared = folder.reopen()
     device: Any = ReferenceDevice(arithmetic)
-    monkeypatch.setattr("fixgrad.replay.deliver", lambda *_: None)
+    monkeypatch.setattr("fixgrad.replay.deliver", lambda *_, **__: None)
     device.info = _WithArena()
     record = Record([int(line["digest"], 16) for line in folder.metrics()], None)
     *_, last = replay(device, prepared, record)
@@ -163,7 +163,7 @@ def test_board_that_computes_wrongly_leaves_at_that_epoch(
 
 
 class _WithArena:
-    arena_bytes = 0
+    arena_bytes = samples_bytes = 0
     run_id = next = digest = 0
     board = "reference"
 

@@ -15,11 +15,12 @@ def printed(notebook: Any) -> list[list[str]]:
     """Return what every cell shows as text; what scikit-learn learnt depends on its version."""
     told = []
     for cell in notebook.cells:
-        parts = [
-            output.get("text") or output["data"]["text/plain"] for output in cell.get("outputs", ())
+        parts = [  # what is printed comes in as many pieces as it happens to
+            output.get("text") or output["data"]["text/plain"] + "\n"
+            for output in cell.get("outputs", ())
         ]
-        lines = "\n".join(parts).splitlines()
-        told.append([line for line in lines if not line.startswith("float ")])
+        lines = "".join(parts).splitlines()
+        told.append([line for line in lines if line and not line.startswith("float ")])
     return told
 
 
