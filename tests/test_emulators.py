@@ -34,16 +34,22 @@ def frame(kind: int, pos: int, payload: bytes = b"") -> bytes:
 
 
 def hello(port: serial.SerialBase, nonce: int) -> bytes:
-    """Return the payload of the answer to HELLO; a board that still starts misses some."""
+    """Return the payload of the answer to HELLO.
+
+    A board that still starts misses some, and a reset cuts an answer of before off.
+    """
     received = b""
     for _ in range(ATTEMPTS):
         port.write(b"\0" + frame(HELLO, nonce))
         received += port.read_until(b"\0")
         for encoded in received.split(b"\0")[:-1]:
-            if encoded:
-                body = cobs.decode(encoded)[:-4]
-                if struct.unpack("<BBI", body[:6]) == (HELLO_ACK, SESSION, nonce):
-                    return bytes(body[6:])
+            try:
+                body = cobs.decode(encoded)
+            except cobs.DecodeError:
+                continue
+            if body[:6] == struct.pack("<BBI", HELLO_ACK, SESSION, nonce):
+                assert zlib.crc32(body[:-4]) == int.from_bytes(body[-4:], "little")
+                return bytes(body[6:-4])
         received = received.split(b"\0")[-1]
     raise AssertionError("the board does not answer HELLO")
 
