@@ -25,7 +25,6 @@ from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import Activation, InputFormat, Loss
 from fixgrad.reference import Reference
 from fixgrad.run import PreparedRun, prepare
-from fixgrad.runfile import load_run
 from fixgrad.sweep.driver import cluster
 
 ROOT = Path(__file__).parent.parent
@@ -62,7 +61,7 @@ def write(folder: Path, text: str = SIMULATED) -> Path:
 
 
 def prepared(file: Path) -> PreparedRun:
-    return prepare(load_run(load_fleet(file).run_path))
+    return prepare(load_fleet(file).run)
 
 
 # The average
@@ -333,6 +332,7 @@ def test_folder_of_another_fleet_is_refused(tmp_path: Path) -> None:
         ('"sim://"', '"/dev/ttyACM0"', "board 1: count is for sim://; /dev/ttyACM0 is one board"),
         ('run = "iris.toml"', "", "run: missing"),
         ("count = 3", 'count = 3\n[[board]]\nname = "board1.1"\nport = "x"', "board1.1 stands"),
+        ("rounds = 4", f"rounds = {'[' * 5000}", "nested too deeply to be a fleet file"),
     ],
 )
 def test_fleet_files_are_checked(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -276,6 +276,7 @@ def test_pruner_stops_bad_runs(client: Client, tmp_path: Path) -> None:
         ("high = 0.5", "high = 0.01", '"training.learning_rate" is neither a list'),
         ('"random"', '"random"\npruner = "median"', "pruner: needs accuracy or loss"),
         ('board = "disco_f100rb"', "", "board: missing, but instructions, time and flash need one"),
+        ("trials = {trials}", f"trials = {'[' * 5000}", "nested too deeply to be a sweep file"),
     ],
 )
 def test_sweep_files_are_checked(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -12,7 +12,6 @@ from fixgrad.cli.options import PATH, json_option
 from fixgrad.cli.output import note, print_json, print_line
 from fixgrad.errors import UsageError
 from fixgrad.run import prepare
-from fixgrad.runfile import load_run
 
 _DEFAULT_FOLDER = Path("fleets")
 
@@ -46,7 +45,7 @@ def fleet(
             "pip install 'fixgrad[sweep]'"
         ) from error
     wanted = load_fleet(fleet_file)
-    prepared = prepare(load_run(wanted.run_path))
+    prepared = prepare(wanted.run)
     folder = out or _DEFAULT_FOLDER / fleet_file.stem
     rounds: list[Round] = []
 
