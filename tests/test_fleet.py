@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from fixgrad.cli import cli
+from fixgrad.cluster import cluster
 from fixgrad.digest import state_digest
 from fixgrad.errors import LinkError, RunFileError
 from fixgrad.fleet.average import average
@@ -25,7 +26,6 @@ from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import Activation, InputFormat, Loss
 from fixgrad.reference import Reference
 from fixgrad.run import PreparedRun, prepare
-from fixgrad.sweep.driver import cluster
 
 ROOT = Path(__file__).parent.parent
 CAMPAIGN = ROOT / "tests" / "campaigns" / "fleet.py"
@@ -309,6 +309,11 @@ def test_command_tells_rounds_and_result(tmp_path: Path) -> None:
     )
     assert measured.exit_code == 0, measured.output
     assert json.loads(measured.stdout)["test_accuracy"] == pytest.approx(told["accuracy"])
+
+
+def test_fleet_needs_no_optuna() -> None:
+    code = "import sys, fixgrad.cluster, fixgrad.fleet.driver; assert 'optuna' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=True, timeout=GUARD_S)
 
 
 def test_folder_of_another_fleet_is_refused(tmp_path: Path) -> None:
