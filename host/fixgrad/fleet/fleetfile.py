@@ -12,6 +12,7 @@ from typing import Final
 from fixgrad.errors import RunFileError
 from fixgrad.keyedfile import KeyedFile
 from fixgrad.runfile import RunFile
+from fixgrad.transport import split_url
 from fixgrad.urlhandlers import protocol_qemu, protocol_sim
 
 SIMULATED: Final = "sim://"
@@ -154,7 +155,7 @@ class _Reader:
 
 def _check_url(port: str) -> None:
     """Refuse a URL that can never open, which a round would wait for until its deadline."""
-    match port.partition("://")[0]:
+    match split_url(port).scheme:
         case "sim":
             protocol_sim.options_of(port)
         case "qemu":
