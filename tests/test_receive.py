@@ -1,4 +1,4 @@
-"""Reception of the STM32 and nRF52 ports on strict models of UART and DMA, at every moment of a byte."""
+"""Reception by STM32 and nRF52 on strict models of UART and DMA, at every moment of a byte."""
 
 import subprocess
 from pathlib import Path

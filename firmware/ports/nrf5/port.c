@@ -85,6 +85,8 @@ void port_init(void)
     *cortexm_register(CLOCK_EVENTS_HFCLKSTARTED) = 0u;
     *cortexm_register(CLOCK_TASKS_HFCLKSTART) = 1u;
     (void)cortexm_wait(CLOCK_EVENTS_HFCLKSTARTED, 1u, 1u, CLOCK_TRIES);
+    /* Stays a table, which can be read from the image. */
+#pragma GCC unroll 1
     for (uint32_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
         *cortexm_register(settings[i].address) = settings[i].value;
     }
