@@ -35,6 +35,7 @@ class Board:
         changes_baud: hosts can change the speed of its line.
         store_bytes: flash set aside for checkpoints and a deployed net, two banks; 0: none.
         samples_bytes: flash set aside for samples that are too many for the RAM; 0: none.
+        shares_batches: it can learn a part of a batch that other boards share.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Board:
     changes_baud: bool = False
     store_bytes: int = 0
     samples_bytes: int = 0
+    shares_batches: bool = False
 
     @property
     def window_bytes(self) -> int:
