@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from fixgrad.sweep.driver import cluster, distributions, open_study, run_sweep
+from fixgrad.cluster import cluster
+from fixgrad.sweep.driver import distributions, open_study, run_sweep
 from fixgrad.sweep.records import Records
 from fixgrad.sweep.sweepfile import Sweep, load_sweep
 from fixgrad.sweep.trial import COMPLETE, Outcome

@@ -21,8 +21,8 @@ class Ceiling(NamedTuple):
 
 CEILINGS = {
     "disco_f100rb": Ceiling(16384, 880, 568, 8),
-    "bluepill_f103c8": Ceiling(19200, 2304, 704, 16),
-    "nucleo_f103rb": Ceiling(19200, 2304, 704, 16),
+    "bluepill_f103c8": Ceiling(19200, 2880, 704, 16),
+    "nucleo_f103rb": Ceiling(19200, 2880, 704, 16),
     "olimex_p405": Ceiling(22912, 5400, 704, 16),
     "disco_f407vg": Ceiling(22912, 5400, 704, 16),
     "nucleo_f401re": Ceiling(22912, 5400, 704, 16),
@@ -30,7 +30,7 @@ CEILINGS = {
     "nucleo_f446re": Ceiling(22912, 5400, 704, 16),
     "blackpill_f411ce": Ceiling(22912, 5400, 704, 16),
     "nucleo_l476rg": Ceiling(22592, 5400, 704, 16),
-    "bbcmicrobit": Ceiling(19712, 1664, 896, 16),
+    "bbcmicrobit": Ceiling(19712, 2408, 896, 16),
     "bbcmicrobit_v2": Ceiling(22016, 5400, 704, 16),
     "nrf52_dk": Ceiling(22016, 5400, 704, 16),
     "nrf52840_dk": Ceiling(22016, 5400, 704, 16),

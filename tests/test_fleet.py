@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from fixgrad.cli import cli
+from fixgrad.cluster import cluster
 from fixgrad.digest import state_digest
 from fixgrad.errors import LinkError, RunFileError
 from fixgrad.fleet.average import average
@@ -25,8 +26,6 @@ from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import Activation, InputFormat, Loss
 from fixgrad.reference import Reference
 from fixgrad.run import PreparedRun, prepare
-from fixgrad.runfile import load_run
-from fixgrad.sweep.driver import cluster
 
 ROOT = Path(__file__).parent.parent
 CAMPAIGN = ROOT / "tests" / "campaigns" / "fleet.py"
@@ -62,7 +61,7 @@ def write(folder: Path, text: str = SIMULATED) -> Path:
 
 
 def prepared(file: Path) -> PreparedRun:
-    return prepare(load_run(load_fleet(file).run_path))
+    return prepare(load_fleet(file).run)
 
 
 # The average
@@ -312,6 +311,11 @@ def test_command_tells_rounds_and_result(tmp_path: Path) -> None:
     assert json.loads(measured.stdout)["test_accuracy"] == pytest.approx(told["accuracy"])
 
 
+def test_fleet_needs_no_optuna() -> None:
+    code = "import sys, fixgrad.cluster, fixgrad.fleet.driver; assert 'optuna' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=True, timeout=GUARD_S)
+
+
 def test_folder_of_another_fleet_is_refused(tmp_path: Path) -> None:
     file = write(tmp_path)
     out = tmp_path / "out"
@@ -333,6 +337,7 @@ def test_folder_of_another_fleet_is_refused(tmp_path: Path) -> None:
         ('"sim://"', '"/dev/ttyACM0"', "board 1: count is for sim://; /dev/ttyACM0 is one board"),
         ('run = "iris.toml"', "", "run: missing"),
         ("count = 3", 'count = 3\n[[board]]\nname = "board1.1"\nport = "x"', "board1.1 stands"),
+        ("rounds = 4", f"rounds = {'[' * 5000}", "nested too deeply to be a fleet file"),
     ],
 )
 def test_fleet_files_are_checked(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Campaign 11 in short: `tests/fuzz/fuzz.py` runs the same targets for as long as one likes."""
+"""Campaign 11: libFuzzer for 60 s a target, loaders in short; `tests/fuzz/fuzz.py` goes on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import python_targets
 from cobs import cobs
 
-SECONDS = 8
+SECONDS = 60
 INPUTS = {"decoders": 1600, "run file": 400}
 
 

@@ -133,6 +133,7 @@ def test_board_table_tells_the_link_sizes_of_the_port(root: Path, board_name: st
     assert int(sizes["PORT_RING_BYTES"]) == board.ring_bytes
     assert ("#define PORT_DMA 1\n" in config) == board.dma
     assert ("#define PORT_BAUD 1\n" in config) == board.changes_baud
+    assert ("#define PORT_PARTS 1\n" in config) == board.shares_batches
 
 
 def test_host_knows_the_room_that_dma_spares(root: Path) -> None:

@@ -43,8 +43,8 @@ SIM_BYTES = 1 << 20
 def power() -> Path:
     """The simulated flash with samples."""
     return compile_program(
-        "cache_power", [TESTS_C / "cache_power.c", TESTS_C / "weak_flash.c", CORE / "cache.c",
-                        CORE / "crc32.c"],
+        "cache_power", [TESTS_C / "cache_power.c", TESTS_C / "power.c", TESTS_C / "weak_flash.c",
+                        CORE / "cache.c", CORE / "crc32.c"],
         ("-O2", "-Wno-clobbered", f"-I{TESTS_C.parent / 'sim'}"),
     )  # fmt: skip
 

@@ -62,8 +62,8 @@ SMALL_NET = 5260
 def build_power() -> Path:
     """Return the simulated flash with the store."""
     return compile_program(
-        "store_power", [TESTS_C / "store_power.c", TESTS_C / "weak_flash.c", CORE / "store.c",
-                        CORE / "crc32.c"], ("-O2", "-Wno-clobbered"),
+        "store_power", [TESTS_C / "store_power.c", TESTS_C / "power.c", TESTS_C / "weak_flash.c",
+                        CORE / "store.c", CORE / "crc32.c"], ("-O2", "-Wno-clobbered"),
     )  # fmt: skip
 
 

@@ -15,10 +15,11 @@ from distributed import Client
 from fixgrad.board import Board
 from fixgrad.boards import BOARDS
 from fixgrad.cli import cli
-from fixgrad.errors import RunFileError
+from fixgrad.cluster import cluster
+from fixgrad.errors import RunFileError, UsageError
 from fixgrad.run import prepare
 from fixgrad.runfile import format_run, load_run
-from fixgrad.sweep.driver import cluster, run_sweep
+from fixgrad.sweep.driver import run_sweep
 from fixgrad.sweep.records import Records
 from fixgrad.sweep.sweepfile import Range, load_sweep
 from fixgrad.sweep.trial import Outcome
@@ -276,6 +277,7 @@ def test_pruner_stops_bad_runs(client: Client, tmp_path: Path) -> None:
         ("high = 0.5", "high = 0.01", '"training.learning_rate" is neither a list'),
         ('"random"', '"random"\npruner = "median"', "pruner: needs accuracy or loss"),
         ('board = "disco_f100rb"', "", "board: missing, but instructions, time and flash need one"),
+        ("trials = {trials}", f"trials = {'[' * 5000}", "nested too deeply to be a sweep file"),
     ],
 )
 def test_sweep_files_are_checked(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -292,6 +294,14 @@ def test_folder_of_another_sweep_is_refused(swept: Path, tmp_path: Path) -> None
     done = CliRunner().invoke(cli, ["sweep", str(other), "--out", str(swept)])
     assert done.exit_code == RunFileError.exit_code
     assert "holds a sweep of other settings" in done.stderr
+
+
+def test_missing_extra_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "fixgrad.sweep.driver")
+    done = CliRunner().invoke(cli, ["sweep", str(write(tmp_path))])
+    assert done.exit_code == UsageError.exit_code
+    assert "sweeps need the package optuna, which is not installed: pip install" in done.stderr
 
 
 def test_no_net_fits(tmp_path: Path) -> None:

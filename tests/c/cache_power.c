@@ -9,36 +9,15 @@
  * be written again. Prints what happened as JSON; exits with 1 and a line otherwise. */
 #include "cache.h"
 #include "flash.h"
+#include "power.h"
 #include "protocol.h"
 #include "weak_flash.h"
 
-#include <setjmp.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define LOADS 12u
 #define LOSSES_MAX 12u
 #define RETURNS_MAX 3u
-
-static jmp_buf power;
-
-static void fail(const char *what, uint32_t a, uint32_t b)
-{
-    printf("%s: %u, %u after %llu operations, %u power losses\n", what, a, b,
-           (unsigned long long)weak_flash.operations, weak_flash.losses);
-    exit(1);
-}
-
-void weak_flash_misused(const char *what, uint32_t a, uint32_t b)
-{
-    fail(what, a, b);
-}
-
-void weak_flash_lose_power(void)
-{
-    longjmp(power, 1);
-}
 
 /* Data set of every load: 0 is followed by itself, 1 begins like 0, 2 is 1 cut short, 3 is longer,
  * 4 differs from its first byte on. */
@@ -48,6 +27,8 @@ static const struct {
     {0, 90, 0}, {0, 90, 0}, {1, 90, 55}, {1, 60, 55}, {3, 99, 98}, {3, 99, 98},
     {4, 30, 0}, {0, 90, 0}, {1, 33, 12}, {1, 95, 12}, {4, 30, 0}, {4, 31, 0},
 };
+
+static uint32_t piece_bytes;
 
 static uint32_t bytes_of(uint32_t load)
 {
@@ -62,13 +43,13 @@ static uint8_t byte_of(uint32_t load, uint32_t i)
 }
 
 /* Sends all pieces, each twice now and then; false where the flash does not keep one. */
-static bool send(cache_t *cache, uint32_t load, uint32_t piece, uint32_t *written)
+static bool send(cache_t *cache, uint32_t load, uint32_t *written)
 {
     static uint8_t bytes[1024];
     const uint32_t end = bytes_of(load), sector = flash_sector_bytes();
     uint32_t returns = 0, at = 0;
     while (at < end) {
-        const uint32_t here = end - at < piece ? end - at : piece;
+        const uint32_t here = end - at < piece_bytes ? end - at : piece_bytes;
         for (uint32_t i = 0; i < here; i++) {
             bytes[i] = byte_of(load, at + i);
         }
@@ -77,7 +58,7 @@ static bool send(cache_t *cache, uint32_t load, uint32_t piece, uint32_t *writte
         *written += weak_flash.operations != before;
         if (status == STATUS_BAD_OFFSET) {
             if (cache->filled >= at || cache->filled % sector != 0 || ++returns > RETURNS_MAX) {
-                fail("returned to, from", cache->filled, at);
+                power_fail("returned to, from", cache->filled, at);
             }
             at = cache->filled;
         } else if (status != STATUS_OK) {
@@ -93,50 +74,40 @@ static void check(const cache_t *cache, uint32_t load)
 {
     const uint32_t bytes = bytes_of(load);
     if (cache->filled < bytes) {
-        fail("not filled", cache->filled, bytes);
+        power_fail("not filled", cache->filled, bytes);
     }
     for (uint32_t i = 0; i < bytes; i++) {
         if (flash_samples()[i] != byte_of(load, i)) {
-            fail("wrong byte of load, at", load, i);
+            power_fail("wrong byte of load, at", load, i);
         }
     }
     if (!weak_flash_is_safe(FLASH_SAMPLES, bytes)) {
-        fail("took what was cut short for whole", load, bytes);
+        power_fail("took what was cut short for whole", load, bytes);
     }
 }
 
-/* A blank flash whose power fails. */
-static void reset(uint64_t cut, uint32_t round, uint32_t wear_out)
-{
-    weak_flash_blank(cut << 20 | round);
-    weak_flash.cut = cut;
-    weak_flash.wear_out = wear_out;
-}
-
 /* Loads all, each followed by a start now and then; returns how many were kept. */
-static uint32_t campaign(uint32_t piece)
+static uint32_t campaign(void)
 {
     static cache_t cache;
     static uint32_t kept, written;
     static bool again; /* what is loaded was sealed */
     kept = 0;
     again = false;
-    if (setjmp(power) != 0) {
-        const uint32_t range = 4u << weak_flash_draw() % 12u;
-        const uint64_t next = weak_flash.operations + 1u + weak_flash_draw() % range;
-        weak_flash.cut = weak_flash.losses < LOSSES_MAX ? next : 0;
+    if (setjmp(power_back) != 0) {
+        power_returned(LOSSES_MAX);
         again = false;
     }
     weak_flash_start();
     cache_init(&cache);
     while (kept < LOADS) {
         written = 0;
-        if (!send(&cache, kept, piece, &written)) {
+        if (!send(&cache, kept, &written)) {
             break;
         }
         check(&cache, kept);
         if (again && written != 0) {
-            fail("wrote what stood, pieces", kept, written);
+            power_fail("wrote what stood, pieces", kept, written);
         }
         cache_seal(&cache);
         check(&cache, kept);
@@ -159,52 +130,40 @@ static void check_seal(void)
         weak_flash.bytes[FLASH_SEAL][bit / 8u] ^= (uint8_t)(1u << bit % 8u);
         cache_init(&cache);
         if (cache.filled != 0) {
-            fail("took a wrong seal, bit", bit, cache.filled);
+            power_fail("took a wrong seal, bit", bit, cache.filled);
         }
         weak_flash.bytes[FLASH_SEAL][bit / 8u] ^= (uint8_t)(1u << bit % 8u);
     }
     cache_init(&cache);
     if (cache.filled == 0) {
-        fail("took no seal", 0, 0);
+        power_fail("took no seal", 0, 0);
     }
 }
 
 int main(int argc, char **argv)
 {
     uint32_t number[7];
-    if (argc != 8) {
+    if (!power_numbers(argc, argv, number, 7)) {
         return 2;
-    }
-    for (uint32_t i = 0; i < 7; i++) {
-        number[i] = (uint32_t)strtoul(argv[1u + i], NULL, 0);
     }
     weak_flash.sector_bytes = number[0];
     weak_flash.samples_sectors = number[1];
     weak_flash.unit = number[2];
-    const uint32_t piece = number[3], step = number[4], rounds = number[5];
-    if (flash_samples_bytes() > WEAK_FLASH_BYTES_MAX || piece > 1024u || step == 0) {
+    piece_bytes = number[3];
+    const uint32_t step = number[4], rounds = number[5];
+    if (flash_samples_bytes() > WEAK_FLASH_BYTES_MAX || piece_bytes > 1024u || step == 0) {
         return 2;
     }
-    reset(0, 0, number[6]);
-    const uint32_t kept = campaign(piece);
+    power_reset(0, 0, number[6]);
+    const uint32_t kept = campaign();
     const uint64_t operations = weak_flash.operations;
     if (kept == LOADS) {
         check_seal();
     }
-    uint64_t cuts = 0, losses = 0;
-    for (uint32_t round = 0; round < rounds; round++) {
-        for (uint64_t cut = 1; cut <= operations; cut += step) {
-            reset(cut, round, 0);
-            if (campaign(piece) != LOADS) {
-                fail("not all loads were kept, cut at", (uint32_t)cut, LOADS);
-            }
-            cuts++;
-            losses += weak_flash.losses;
-        }
-    }
+    const power_cuts_t all = power_cut_everywhere(campaign, LOADS, operations, step, rounds);
     printf("{\"kept\": %u, \"operations\": %llu, \"seals\": %u, \"cuts\": %llu, "
            "\"losses\": %llu}\n",
            kept, (unsigned long long)operations, weak_flash.erases[FLASH_SEAL][0],
-           (unsigned long long)cuts, (unsigned long long)losses);
+           (unsigned long long)all.cuts, (unsigned long long)all.losses);
     return 0;
 }

@@ -2,9 +2,9 @@
 #ifndef PORT_CONFIG_H
 #define PORT_CONFIG_H
 
-#define LINK_PAYLOAD_MAX 512u
-/* Two frames of seven 65-byte samples and a third on its way. */
-#define PORT_RING_BYTES 1536u
+#define LINK_PAYLOAD_MAX 832u
+/* Two frames of twelve 65-byte samples, with what DMA must leave free. */
+#define PORT_RING_BYTES 1792u
 #define PORT_STORE 1
 #define PORT_SAMPLES 1
 #define PORT_BAUD 1

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from fixgrad.cli.border import InterruptedRunError
+from fixgrad.cli.clustering import cluster_options, needs_extra
 from fixgrad.cli.options import PATH, json_option
 from fixgrad.cli.output import note, print_json, print_line
-from fixgrad.errors import UsageError
 from fixgrad.run import prepare
-from fixgrad.runfile import load_run
 
 _DEFAULT_FOLDER = Path("fleets")
 
@@ -20,33 +18,23 @@ _DEFAULT_FOLDER = Path("fleets")
 @click.command(short_help="Train one model on many boards.")
 @click.argument("fleet_file", metavar="FLEET.toml", type=PATH)
 @click.option("--out", type=PATH, metavar="DIR", help="Folder; default fleets/NAME.")
-@click.option(
-    "--scheduler", metavar="URL", help="A Dask scheduler, tcp://HOST:PORT, for sim:// boards. "
-    "Default: processes of this machine.",
-)  # fmt: skip
-@click.option(
-    "--workers", type=click.IntRange(min=1), help="Processes on this machine; default: its cores."
-)
+@cluster_options(", for sim:// boards")
 @json_option
 def fleet(
-    fleet_file: Path, out: Path | None, scheduler: str | None, workers: int | None, as_json: bool
+    fleet_file: Path, out: Path | None, scheduler: str | None, workers: int, as_json: bool
 ) -> None:
     """Train one model on the boards of FLEET.toml, each on its own share of the data.
 
     After every round the boards' parameters are averaged exactly. Stop it at any time; the same
     command goes on after the last round.
     """
-    try:
+    with needs_extra("fleets"):
+        from fixgrad.cluster import cluster
         from fixgrad.fleet.driver import Round, read_rounds, run_fleet
         from fixgrad.fleet.fleetfile import load_fleet
-        from fixgrad.sweep.driver import cluster
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"fleets need the package {error.name}, which is not installed: "
-            "pip install 'fixgrad[sweep]'"
-        ) from error
+
     wanted = load_fleet(fleet_file)
-    prepared = prepare(load_run(wanted.run_path))
+    prepared = prepare(wanted.run)
     folder = out or _DEFAULT_FOLDER / fleet_file.stem
     rounds: list[Round] = []
 
@@ -61,7 +49,7 @@ def fleet(
     simulated = any(member.simulated for member in wanted.members)
     try:
         if simulated:
-            with cluster(scheduler, workers or os.cpu_count() or 1) as client:
+            with cluster(scheduler, workers) as client:
                 run_fleet(wanted, prepared, folder, client, draw)
         else:
             run_fleet(wanted, prepared, folder, None, draw)

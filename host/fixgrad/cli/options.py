@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -14,6 +15,7 @@ from fixgrad.boards import BOARDS
 PATH = click.Path(path_type=Path)
 """A path that the command itself checks, so that its error names what to type."""
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def complete_port(
@@ -39,24 +41,24 @@ port_option = click.option(
     shell_complete=complete_port,
     help="Where the board is: /dev/ttyACM0, COM5, socket://…, sim:// or qemu://BOARD.",
 )
-baud_option = click.option(
-    "--baud",
-    envvar="FIXGRAD_BAUD",
-    show_envvar=True,
-    default=115200,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Speed of a real serial port. Boards start at 115200 and change to it if they can.",
+
+
+def _baud(what: str) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--baud",
+        envvar="FIXGRAD_BAUD",
+        show_envvar=True,
+        default=115200,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help=what,
+    )
+
+
+baud_option = _baud(
+    "Speed of a real serial port. Boards start at 115200 and change to it if they can."
 )
-port_baud_option = click.option(
-    "--baud",
-    envvar="FIXGRAD_BAUD",
-    show_envvar=True,
-    default=115200,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Speed at which a real serial port is opened.",
-)
+port_baud_option = _baud("Speed at which a real serial port is opened.")
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
 )

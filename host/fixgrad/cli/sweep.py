@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +9,7 @@ import click
 
 from fixgrad.boards import BOARDS
 from fixgrad.cli.border import InterruptedRunError
+from fixgrad.cli.clustering import cluster_options, needs_extra
 from fixgrad.cli.options import PATH, json_option
 from fixgrad.cli.output import Meter, note, print_json, print_line
 from fixgrad.errors import UsageError
@@ -39,23 +37,18 @@ def sweep() -> None:
 @sweep.command(_SEARCH, short_help="Run the trials of SWEEP.toml.")
 @click.argument("sweep_file", metavar="SWEEP.toml", type=PATH)
 @click.option("--out", type=PATH, metavar="DIR", help="Folder; default sweeps/NAME.")
-@click.option(
-    "--scheduler", metavar="URL", help="A Dask scheduler, tcp://HOST:PORT; its workers must see "
-    "the same folders. Default: processes of this machine.",
-)  # fmt: skip
-@click.option(
-    "--workers", type=click.IntRange(min=1), help="Processes on this machine; default: its cores."
-)
+@cluster_options("; its workers must see the same folders")
 @json_option
 def search(
-    sweep_file: Path, out: Path | None, scheduler: str | None, workers: int | None, as_json: bool
+    sweep_file: Path, out: Path | None, scheduler: str | None, workers: int, as_json: bool
 ) -> None:
     """Run the trials of SWEEP.toml that are not finished yet.
 
     Stop it at any time; the same command goes on.
     """
-    with _needs_extra():
-        from fixgrad.sweep.driver import cluster, run_sweep
+    with needs_extra("sweeps"):
+        from fixgrad.cluster import cluster
+        from fixgrad.sweep.driver import run_sweep
         from fixgrad.sweep.page import write_page
         from fixgrad.sweep.records import Records
         from fixgrad.sweep.sweepfile import load_sweep
@@ -74,7 +67,7 @@ def search(
         meter.update(finished[0], _text(outcome.status, outcome.figures))
 
     try:
-        with cluster(scheduler, workers or os.cpu_count() or 1) as client, meter:
+        with cluster(scheduler, workers) as client, meter:
             run_sweep(wanted, folder, client, draw)
     except KeyboardInterrupt as error:
         raise InterruptedRunError(
@@ -106,7 +99,7 @@ def best(folder: Path | None, board: str, out: Path | None, as_json: bool) -> No
 
     DIR is the folder of the sweep; default: the newest one in sweeps/.
     """
-    with _needs_extra():
+    with needs_extra("sweeps"):
         from fixgrad.sweep.records import Records
 
     records = Records.open(folder or _newest())
@@ -118,18 +111,6 @@ def best(folder: Path | None, board: str, out: Path | None, as_json: bool) -> No
         return
     print_line(f"wrote {target}: trial {outcome.number}, {_text('', outcome.figures)}")
     note(f"next: fixgrad train {target} --port qemu://{board}")
-
-
-@contextmanager
-def _needs_extra() -> Iterator[None]:
-    """Import Optuna, Dask and pandas only where they are used: they are large, and an extra."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"sweeps need the package {error.name}, which is not installed: "
-            "pip install 'fixgrad[sweep]'"
-        ) from error
 
 
 def _newest() -> Path:

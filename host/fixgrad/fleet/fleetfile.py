@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fixgrad.errors import RunFileError
-from fixgrad.runfile import load_run
+from fixgrad.keyedfile import KeyedFile
+from fixgrad.runfile import RunFile
 
 SIMULATED: Final = "sim://"
 
@@ -47,7 +46,7 @@ class Fleet:
 
     Attributes:
         path: the file.
-        run_path: the run file: data, model, learning rates; its epochs do not count.
+        run: the run file: data, model, learning rates; its epochs do not count.
         rounds: averages.
         local_epochs: epochs a board trains between two averages.
         skew: part of a board's samples, 0..1, that is dealt out sorted by target, so that boards
@@ -57,7 +56,7 @@ class Fleet:
     """
 
     path: Path
-    run_path: Path
+    run: RunFile
     rounds: int
     local_epochs: int
     skew: float
@@ -78,68 +77,59 @@ def load_fleet(path: Path) -> Fleet:
     Raises:
         RunFileError: it, or the run file it names, is missing, not TOML, or a key is wrong.
     """
-    try:
-        tables = tomllib.loads(path.read_text("utf-8-sig"))
-    except FileNotFoundError as error:
-        raise RunFileError(
-            f"no fleet file {path}; docs/FLEET.md shows one to start from"
-        ) from error
-    except (ValueError, OSError) as error:
-        raise RunFileError(f"{path} is not a fleet file in TOML: {error}") from error
-    return _Reader(path, tables).fleet()
+    return _Reader(KeyedFile.read(path, "fleet")).fleet()
 
 
 class _Reader:
     """Checks the keys of a fleet file."""
 
-    def __init__(self, path: Path, tables: Mapping[str, Any]) -> None:
-        self._path = path
-        self._tables = tables
+    def __init__(self, file: KeyedFile) -> None:
+        self._file = file
 
     def fleet(self) -> Fleet:
-        self._refuse_unknown("", self._tables, _KEYS)
-        name = self._tables.get("run")
-        if not isinstance(name, str):
-            raise self._error("run", 'missing; type e.g. run = "digits.toml"')
-        run_path = (self._path.parent / name).resolve()
-        training = load_run(run_path).training
+        file = self._file
+        file.refuse_unknown(_KEYS)
+        run = file.run()
+        training = run.training
         if training.schedule == "plateau" or training.patience or training.target_loss:
             raise RunFileError(
-                f"{run_path}: a fleet has no epochs that decide; leave plateau, patience and "
+                f"{run.path}: a fleet has no epochs that decide; leave plateau, patience and "
                 "target_loss away"
             )
-        skew = self._tables.get("skew", 0)
+        skew = file.tables.get("skew", 0)
         if not isinstance(skew, int | float) or isinstance(skew, bool) or not 0 <= skew <= 1:
-            raise self._error("skew", f"{skew!r} is not a number from 0 to 1")
+            raise file.error("skew", f"{skew!r} is not a number from 0 to 1")
         return Fleet(
-            self._path,
-            run_path,
-            self._count("rounds", self._tables, None),
-            self._count("local_epochs", self._tables, 1),
+            file.path,
+            run,
+            file.count("rounds", None),
+            file.count("local_epochs", 1),
             float(skew),
-            self._count("deadline", self._tables, 600),
+            file.count("deadline", 600),
             self._members(),
         )
 
     def _members(self) -> tuple[Member, ...]:
-        tables = self._tables.get("board")
+        file = self._file
+        tables = file.tables.get("board")
         if not isinstance(tables, list) or not tables:
-            raise self._error("[[board]]", 'missing; type e.g. [[board]] and port = "sim://"')
+            raise file.error("[[board]]", 'missing; type e.g. [[board]] and port = "sim://"')
         members: list[Member] = []
         for place, table in enumerate(tables, 1):
-            self._refuse_unknown(f"board {place}: ", table, _BOARD_KEYS)
-            port, count = table.get("port"), self._count("count", table, 1)
+            file.refuse_unknown(_BOARD_KEYS, table, f"board {place}: ")
+            port, count = table.get("port"), file.count("count", 1, table=table)
             if not isinstance(port, str):
-                raise self._error(f"board {place}", 'port is missing; type e.g. port = "sim://"')
+                raise file.error(f"board {place}", 'port is missing; type e.g. port = "sim://"')
             if count > 1 and port != SIMULATED:
-                raise self._error(
+                raise file.error(
                     f"board {place}", f"count is for {SIMULATED}; {port} is one board"
                 )
             name = str(table.get("name", f"board{place}"))
             for index in range(count):
                 members.append(Member(
                     name if count == 1 else f"{name}.{index + 1}", port,
-                    self._count("baud", table, 115200), self._count("share", table, 1),
+                    file.count("baud", 115200, table=table),
+                    file.count("share", 1, table=table),
                 ))  # fmt: skip
         for what, given in (
             ("name", [member.name for member in members]),
@@ -147,21 +137,5 @@ class _Reader:
         ):
             twice = next((value for value in given if given.count(value) > 1), None)
             if twice is not None and not (what == "port" and twice.startswith("qemu://")):
-                raise self._error("[[board]]", f"the {what} {twice} stands twice")
+                raise file.error("[[board]]", f"the {what} {twice} stands twice")
         return tuple(members)
-
-    def _refuse_unknown(self, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
-        for key in table:
-            if key not in known:
-                raise self._error(f"{where}{key}", f"unknown; known are {', '.join(known)}")
-
-    def _count(self, key: str, table: Mapping[str, Any], default: int | None) -> int:
-        value = table.get(key, default)
-        if value is None:
-            raise self._error(key, f"missing; type e.g. {key} = 20")
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise self._error(key, f"{value!r} is not a whole number from 1 on")
-        return value
-
-    def _error(self, key: str, message: str) -> RunFileError:
-        return RunFileError(f"{self._path}: {key}: {message}")

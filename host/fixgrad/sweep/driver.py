@@ -6,16 +6,14 @@ driver or worker costs at most what was being trained. Optuna's journal holds wh
 
 from __future__ import annotations
 
-import logging
 import queue
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
-from distributed import Client, Event, Future, LocalCluster, get_worker, wait
+from distributed import Client, Event, Future, get_worker, wait
 from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -60,37 +58,6 @@ def run_sweep(
     except Timeout as error:
         raise UsageError(f"another driver works on {folder}; wait for it or stop it") from error
     return records.outcomes()
-
-
-@contextmanager
-def cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
-    """Open a cluster: an existing one, or processes of this machine.
-
-    Args:
-        scheduler: its address, such as tcp://host:8786; None: this machine.
-        workers: processes on this machine.
-
-    Raises:
-        UsageError: nothing answers at the address.
-    """
-    if scheduler is None:
-        with (
-            LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address="localhost:0",
-                silence_logs=logging.CRITICAL,
-            ) as local,
-            Client(local) as client,
-        ):
-            yield client
-        return
-    try:
-        client = Client(scheduler, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"--scheduler {scheduler}: nothing answers; start one with: dask scheduler"
-        ) from error
-    with client:
-        yield client
 
 
 class _Driver:

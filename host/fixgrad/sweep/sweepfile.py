@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from fixgrad.boards import BOARDS
-from fixgrad.errors import RunFileError
-from fixgrad.runfile import RunFile, load_run, run_from_tables
+from fixgrad.keyedfile import KeyedFile
+from fixgrad.runfile import RunFile, run_from_tables
 from fixgrad.runkeys import KEYS
 
 OBJECTIVES: Final[dict[str, Literal["minimize", "maximize"]]] = {
@@ -148,97 +148,74 @@ def load_sweep(path: Path) -> Sweep:
     Raises:
         RunFileError: it, or the run file it names, is missing, not TOML, or a key is wrong.
     """
-    try:
-        tables = tomllib.loads(path.read_text("utf-8-sig"))
-    except FileNotFoundError as error:
-        raise RunFileError(
-            f"no sweep file {path}; docs/SWEEP.md shows one to start from"
-        ) from error
-    except (ValueError, OSError) as error:
-        raise RunFileError(f"{path} is not a sweep file in TOML: {error}") from error
-    return _Reader(path, tables).sweep()
+    return _Reader(KeyedFile.read(path, "sweep")).sweep()
 
 
 class _Reader:
     """Checks the keys of a sweep file."""
 
-    def __init__(self, path: Path, tables: dict[str, Any]) -> None:
-        self._path = path
-        self._tables = tables
+    def __init__(self, file: KeyedFile) -> None:
+        self._file = file
 
     def sweep(self) -> Sweep:
-        for key in self._tables:
-            if key not in _KEYS:
-                raise self._error(key, f"unknown; known are {', '.join(_KEYS)}")
-        name = self._tables.get("run")
-        if not isinstance(name, str):
-            raise self._error("run", 'missing; type e.g. run = "digits.toml"')
-        base_path = (self._path.parent / name).resolve()
-        load_run(base_path)
+        file = self._file
+        file.refuse_unknown(_KEYS)
+        base_path = file.run().path
         sweep = Sweep(
-            self._path,
+            file.path,
             tomllib.loads(base_path.read_text("utf-8-sig")),
             base_path,
-            self._count("trials", 100, 1),
+            file.count("trials", 100),
             self._board(),
             self._objectives(),
             self._choice("sampler", SAMPLERS),
             self._choice("pruner", PRUNERS, default="none"),
-            self._count("seed", 1, 0),
+            file.count("seed", 1, low=0),
             self._space(),
         )
         if sweep.board is None and set(sweep.objectives) & set(NEED_BOARD):
-            raise self._error("board", 'missing, but instructions, time and flash need one; type '
-                              'e.g. board = "disco_f100rb"')  # fmt: skip
+            raise file.error("board", 'missing, but instructions, time and flash need one; type '
+                             'e.g. board = "disco_f100rb"')  # fmt: skip
         if "flash" in sweep.objectives and not BOARDS[str(sweep.board)].store_bytes:
-            raise self._error("objectives", f"flash is what a checkpoint takes, {sweep.board} "
-                              "keeps none; leave flash away")  # fmt: skip
+            raise file.error("objectives", f"flash is what a checkpoint takes, {sweep.board} "
+                             "keeps none; leave flash away")  # fmt: skip
         if sweep.pruner != "none" and sweep.objectives not in (("accuracy",), ("loss",)):
-            raise self._error("pruner", "needs accuracy or loss as the only objective")
+            raise file.error("pruner", "needs accuracy or loss as the only objective")
         return sweep
 
-    def _error(self, key: str, message: str) -> RunFileError:
-        return RunFileError(f"{self._path}: {key}: {message}")
-
-    def _count(self, key: str, default: int, low: int) -> int:
-        value = self._tables.get(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise self._error(key, f"{value!r} is not a whole number from {low} on")
-        return value
-
     def _choice(self, key: str, options: tuple[str, ...], default: str = "") -> str:
-        value = self._tables.get(key, default or options[0])
+        value = self._file.tables.get(key, default or options[0])
         if value not in options:
-            raise self._error(key, f"{value!r} is unknown; known are {', '.join(options)}")
+            raise self._file.error(key, f"{value!r} is unknown; known are {', '.join(options)}")
         return str(value)
 
     def _board(self) -> str | None:
-        value = self._tables.get("board")
+        value = self._file.tables.get("board")
         if value is not None and value not in BOARDS:
-            raise self._error("board", f"{value!r} is unknown; `fixgrad boards` lists them")
+            raise self._file.error("board", f"{value!r} is unknown; `fixgrad boards` lists them")
         return value
 
     def _objectives(self) -> tuple[str, ...]:
-        value = self._tables.get("objectives", ["accuracy"])
+        value = self._file.tables.get("objectives", ["accuracy"])
         if not isinstance(value, list) or not value or len(set(map(str, value))) != len(value):
-            raise self._error("objectives", 'not a list; type e.g. ["accuracy", "ram"]')
+            raise self._file.error("objectives", 'not a list; type e.g. ["accuracy", "ram"]')
         for name in value:
             if name not in OBJECTIVES:
-                raise self._error(
+                raise self._file.error(
                     "objectives", f"{name!r} is unknown; known are {', '.join(OBJECTIVES)}"
                 )
         return tuple(value)
 
     def _space(self) -> dict[str, Dimension]:
-        table = self._tables.get("space")
+        table = self._file.tables.get("space")
         if not isinstance(table, dict) or not table:
-            raise self._error(
+            raise self._file.error(
                 "[space]", 'missing; type e.g. "training.learning_rate" = {low = 0.01, high = 1}'
             )
         known = [f"{key.section}.{key.name}".lstrip(".") for key in KEYS] + [HIDDEN]
         for name in table:
             if name not in known:
-                raise self._error(
+                raise self._file.error(
                     "[space]", f'"{name}" is no key of a run file; write it as "section.key", such '
                     f'as "training.learning_rate", or "{HIDDEN}"'
                 )  # fmt: skip
@@ -256,7 +233,7 @@ class _Reader:
                 log = value.get("log", False) is True
                 if low < high and not (log and (low <= 0 or "step" in value)):  # type: ignore[operator]
                     return Range(low, high, value.get("step"), log, whole)  # type: ignore[arg-type]
-        raise self._error(
+        raise self._file.error(
             "[space]", f'"{name}" is neither a list of values nor a range such as '
             "{low = 0.01, high = 1.0, log = true} (step only without log)"
         )  # fmt: skip

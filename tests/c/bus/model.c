@@ -35,6 +35,17 @@ void model_broken(const char *rule, uint32_t address, uint32_t value)
     exit(1);
 }
 
+bool model_unlocks(uint32_t key, bool locked)
+{
+    static uint32_t keys;
+    const uint32_t wanted = keys == 0 ? 0x45670123u : 0xCDEF89ABu;
+    if (key != wanted || !locked) {
+        model_broken("writes the two keys in order while locked", 0, key);
+    }
+    keys = 1u - keys;
+    return keys == 0;
+}
+
 void model_start(void)
 {
     running = true;

@@ -11,7 +11,6 @@ extern const uint32_t model_address, model_bank_bytes, model_sector_bytes;
 extern const uint32_t model_seal_address, model_seal_bytes, model_samples_address,
     model_samples_bytes;
 
-
 void model_write(uint32_t address, uint32_t value, uint32_t bytes);
 uint32_t model_read(uint32_t address);
 /* True where nothing is left open: locked, or back to reading. */
@@ -19,6 +18,9 @@ bool model_is_closed(void);
 
 /* Ends the process with a line. */
 void model_broken(const char *rule, uint32_t address, uint32_t value);
+
+/* One of two keys is written, in order, while locked: true where it is the second, which unlocks. */
+bool model_unlocks(uint32_t key, bool locked);
 
 /* Starts an operation; true while one goes on: each call takes a little time. */
 void model_start(void);

@@ -14,7 +14,7 @@ const uint32_t model_address = 0x0801C000u, model_bank_bytes = 0x2000u, model_se
 const uint32_t model_samples_address = 0x08018000u, model_samples_bytes = 0x3C00u,
                model_seal_address = 0x0801BC00u, model_seal_bytes = 1024u;
 
-static uint32_t keys, control = CR_LOCK, status, page;
+static uint32_t control = CR_LOCK, status, page;
 
 bool model_is_closed(void)
 {
@@ -30,19 +30,6 @@ uint32_t model_read(uint32_t address)
         model_broken("reads SR and CR", address, 0);
     }
     return control;
-}
-
-static void write_key(uint32_t value)
-{
-    const uint32_t wanted = keys == 0 ? 0x45670123u : 0xCDEF89ABu;
-    if (value != wanted || (control & CR_LOCK) == 0) {
-        model_broken("writes the two keys in order while locked", 0, value);
-    }
-    keys++;
-    if (keys == 2) {
-        keys = 0;
-        control &= ~CR_LOCK;
-    }
 }
 
 static void write_control(uint32_t value)
@@ -67,7 +54,9 @@ void model_write(uint32_t address, uint32_t value, uint32_t bytes)
         model_broken("waits for BSY before a write", address, value);
     }
     if (address == 0x40022004u) {
-        write_key(value);
+        if (model_unlocks(value, (control & CR_LOCK) != 0)) {
+            control &= ~CR_LOCK;
+        }
     } else if (address == 0x4002200Cu) {
         status &= ~value;
     } else if (address == 0x40022010u) {

@@ -19,7 +19,7 @@ const uint32_t model_address = 0x080C0000u, model_bank_bytes = 0x20000u,
 const uint32_t model_samples_address = 0x080A0000u, model_samples_bytes = 0x20000u,
                model_seal_address = 0x08010000u, model_seal_bytes = 0x10000u;
 
-static uint32_t keys, control = CR_LOCK, status, access = 0x705u;
+static uint32_t control = CR_LOCK, status, access = 0x705u;
 
 bool model_is_closed(void)
 {
@@ -38,19 +38,6 @@ uint32_t model_read(uint32_t address)
     default:
         model_broken("reads ACR, SR and CR", address, 0);
         return 0;
-    }
-}
-
-static void write_key(uint32_t value)
-{
-    const uint32_t wanted = keys == 0 ? 0x45670123u : 0xCDEF89ABu;
-    if (value != wanted || (control & CR_LOCK) == 0) {
-        model_broken("writes the two keys in order while locked", 0, value);
-    }
-    keys++;
-    if (keys == 2) {
-        keys = 0;
-        control &= ~CR_LOCK;
     }
 }
 
@@ -103,7 +90,9 @@ void model_write(uint32_t address, uint32_t value, uint32_t bytes)
         model_broken("waits for BSY before a write", address, value);
     }
     if (address == 0x40023C04u) {
-        write_key(value);
+        if (model_unlocks(value, (control & CR_LOCK) != 0)) {
+            control &= ~CR_LOCK;
+        }
     } else if (address == 0x40023C0Cu) {
         status &= ~value;
     } else if (address == 0x40023C10u) {

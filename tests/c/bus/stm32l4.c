@@ -22,7 +22,7 @@ const uint32_t model_address = 0x080E0000u, model_bank_bytes = 0x10000u, model_s
 const uint32_t model_samples_address = 0x080DC000u, model_samples_bytes = 0x3800u,
                model_seal_address = 0x080DF800u, model_seal_bytes = 2048u;
 
-static uint32_t keys, control = CR_LOCK, status = SR_OPTVERR, access = ACR_AT_FULL_SPEED;
+static uint32_t control = CR_LOCK, status = SR_OPTVERR, access = ACR_AT_FULL_SPEED;
 static uint32_t first_address, first_word; /* of a double word; 0: none waits */
 
 bool model_is_closed(void)
@@ -43,19 +43,6 @@ uint32_t model_read(uint32_t address)
     default:
         model_broken("reads ACR, SR and CR", address, 0);
         return 0;
-    }
-}
-
-static void write_key(uint32_t value)
-{
-    const uint32_t wanted = keys == 0 ? 0x45670123u : 0xCDEF89ABu;
-    if (value != wanted || (control & CR_LOCK) == 0) {
-        model_broken("writes the two keys in order while locked", 0, value);
-    }
-    keys++;
-    if (keys == 2) {
-        keys = 0;
-        control &= ~CR_LOCK;
     }
 }
 
@@ -121,7 +108,9 @@ void model_write(uint32_t address, uint32_t value, uint32_t bytes)
         model_broken("waits for BSY before a write", address, value);
     }
     if (address == 0x40022008u) {
-        write_key(value);
+        if (model_unlocks(value, (control & CR_LOCK) != 0)) {
+            control &= ~CR_LOCK;
+        }
     } else if (address == 0x40022010u) {
         status &= ~value;
     } else if (address == 0x40022014u) {
