@@ -24,7 +24,8 @@ SOURCES = (
     "mlp_plan.c", "mlp_model.c", "mlp_state.c", "mlp_train.c", "mlp_forward.c", "mlp_backward.c",
     "mlp_update.c", "mlp_scale.c", "mlp_part.c", "kernels_plain.c", "kernels_host.c",
     "kernels_blocks.c", "kernels_dsp.c", "kernels_mla.c", "kernels_mul.c", "kernels_mve.c",
-    "vector_mve.c", "activation.c", "norm.c", "fixed.c", "loss.c", "functions.c", "tables.c", "order.c",
+    "vector_mve.c", "activation.c", "norm.c", "fixed.c", "loss.c", "functions.c", "tables.c",
+    "order.c",
 )  # fmt: skip
 WARNINGS = (
     "-std=c11", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion", "-Wcast-qual",

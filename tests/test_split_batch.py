@@ -16,8 +16,8 @@ from fixgrad.reference import Reference
 from random_models import RandomBatch, RandomCase, random_case
 from small_models import SMALL, small_state
 
-CASES = 40
-STEPS = 6
+CASES = 30
+STEPS = 4
 NONE = -(2**31)
 LR = (200, -12)
 
