@@ -13,6 +13,7 @@ import pytest
 from ceilings import CEILINGS
 from fixgrad.boards import BOARDS, DMA_SPARE_BYTES
 from fixgrad.images import Image
+from fixgrad.protocol import LIMITS
 
 # Where RAM begins, if not at 0x20000000: the addresses of the secure state.
 RAM_STARTS = {"mps2_an505": 0x38000000, "mps3_an547": 0x31000000}
@@ -132,6 +133,7 @@ def test_board_table_tells_the_link_sizes_of_the_port(root: Path, board_name: st
     assert int(sizes["LINK_PAYLOAD_MAX"]) == board.payload_max
     assert int(sizes["PORT_RING_BYTES"]) == board.ring_bytes
     assert ("#define PORT_DMA 1\n" in config) == board.dma
+    assert int(sizes.get("PORT_DMA_PART_BYTES", 0)) == board.dma_part_bytes
     assert ("#define PORT_BAUD 1\n" in config) == board.changes_baud
     assert ("#define PORT_PARTS 1\n" in config) == board.shares_batches
 
@@ -139,6 +141,18 @@ def test_board_table_tells_the_link_sizes_of_the_port(root: Path, board_name: st
 def test_host_knows_the_room_that_dma_spares(root: Path) -> None:
     header = (root / "firmware/ports/cortexm/dma.h").read_text()
     assert f"#define DMA_SPARE_BYTES {DMA_SPARE_BYTES}u\n" in header
+
+
+def test_host_knows_the_only_speeds_of_the_nrf52(root: Path) -> None:
+    driver = (root / "firmware/ports/nrf52/uarte.c").read_text()
+    speeds = re.findall(r"\{(\w+), 0x\w+u\}", driver)
+    named = {"LIMIT_BAUD_AT_START": LIMITS["BAUD_AT_START"]}
+    told = tuple(named.get(speed) or int(speed.removesuffix("u")) for speed in speeds)
+    for name in ("bbcmicrobit_v2", "nrf52_dk", "nrf52840_dk"):
+        assert BOARDS[name].bauds == told
+    assert [BOARDS["nrf52_dk"].line_baud(baud) for baud in (1_000_000, 921_600, 2_000_000)] == [
+        1_000_000, 115_200, 115_200,
+    ]  # fmt: skip
 
 
 def test_board_table_agrees_with_the_manifest(root: Path, board_name: str) -> None:

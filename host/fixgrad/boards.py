@@ -33,7 +33,9 @@ class Board:
         machine: QEMU's name of a board that runs the image; None where there is none.
         machine_uart: which of that board's UARTs, from 0, carries the link.
         dma: received bytes reach the buffer by DMA; it has DMA_SPARE_BYTES more than the window.
+        dma_part_bytes: parts by which DMA fills it, two of which it has more as well; 0: none.
         changes_baud: hosts can change the speed of its line.
+        bauds: the only speeds that it can be changed to; none: all up to its highest.
         store_bytes: flash set aside for checkpoints and a deployed net, two banks; 0: none.
         samples_bytes: flash set aside for samples that are too many for the RAM; 0: none.
         shares_batches: it can learn a part of a batch that other boards share.
@@ -54,7 +56,9 @@ class Board:
     machine: str | None
     machine_uart: int = 0
     dma: bool = False
+    dma_part_bytes: int = 0
     changes_baud: bool = False
+    bauds: tuple[int, ...] = ()
     store_bytes: int = 0
     samples_bytes: int = 0
     shares_batches: bool = False
@@ -62,14 +66,16 @@ class Board:
     @property
     def window_bytes(self) -> int:
         """Encoded bytes that a host may send ahead."""
-        return self.ring_bytes - 1 - (DMA_SPARE_BYTES if self.dma else 0)
+        spare = DMA_SPARE_BYTES if self.dma else 0
+        return self.ring_bytes - 1 - spare - 2 * self.dma_part_bytes
 
     def line_baud(self, wanted: int) -> int:
-        """Return the speed of the line where so much is asked for: no more than it can be set to.
+        """Return the speed of the line where so much is asked for: that at start if it cannot.
 
         Slower ones than that at start are those of images that were built with them.
         """
-        return wanted if self.changes_baud else min(wanted, LIMITS["BAUD_AT_START"])
+        has = self.changes_baud and (not self.bauds or wanted in self.bauds)
+        return wanted if has else min(wanted, LIMITS["BAUD_AT_START"])
 
     @property
     def link_bytes(self) -> int:
@@ -110,6 +116,10 @@ _NRF52 = partial(
     payload_max=1024,
     ring_bytes=4096,
     machine=None,
+    dma=True,
+    dma_part_bytes=64,
+    changes_baud=True,
+    bauds=(115200, 230400, 250000, 460800, 1_000_000),
     shares_batches=True,
 )
 _MPS = partial(
@@ -235,11 +245,12 @@ _TABLE = (
         ram_bytes=96 * 1024,
         flash_bytes=1024 * 1024,
         stack_bytes=4096,
-        arena_bytes=88912,
+        arena_bytes=88904,
         payload_max=1024,
         ring_bytes=4096,
         uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
         machine=None,
+        dma=True,
         changes_baud=True,
         store_bytes=128 * 1024,
         samples_bytes=382 * 1024,
@@ -268,7 +279,7 @@ _TABLE = (
         mcu="nRF52833",
         ram_bytes=128 * 1024,
         flash_bytes=512 * 1024,
-        arena_bytes=121680,
+        arena_bytes=121600,
         uart="UART 0: P0.06 TX, P1.08 RX (USB)",
         store_bytes=128 * 1024,
         samples_bytes=316 * 1024,
@@ -279,7 +290,7 @@ _TABLE = (
         mcu="nRF52832",
         ram_bytes=64 * 1024,
         flash_bytes=512 * 1024,
-        arena_bytes=56144,
+        arena_bytes=56064,
         uart="UART 0: P0.06 TX, P0.08 RX (J-Link USB)",
         store_bytes=128 * 1024,
         samples_bytes=316 * 1024,
@@ -290,7 +301,7 @@ _TABLE = (
         mcu="nRF52840",
         ram_bytes=256 * 1024,
         flash_bytes=1024 * 1024,
-        arena_bytes=252752,
+        arena_bytes=252672,
         uart="UART 0: P0.06 TX, P0.08 RX (J-Link USB)",
         store_bytes=256 * 1024,
         samples_bytes=700 * 1024,

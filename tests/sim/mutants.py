@@ -211,7 +211,11 @@ MUTANTS = (
     Mutant(TRAINER, "(pos == t->next && t->missing == 0) {", "(pos != ~0u && t->missing == 0) {"),
     Mutant(TRAINER, "if (pos == t->next && t->missing == 0) {", "if (pos == t->next) {"),
     Mutant(TRAINER, "    t->save_every = 0;\n", ""),
-    Mutant(TRAINER, "        if (t->missing == 0 && !is_part(type)) {\n            k", "        {\n            k"),
+    Mutant(
+        TRAINER,
+        "        if (t->missing == 0 && !is_part(type)) {\n            k",
+        "        {\n            k",
+    ),
     Mutant(KEEP, "% t->save_every == 0", "% t->save_every != 0"),
     Mutant(KEEP, "KEPT_AT_DATASET, size.dataset);", "KEPT_AT_DATASET, 0);"),
     Mutant(KEEP, "- KEPT_HEAD_BYTES - size.state);", "- KEPT_HEAD_BYTES - size.state + 1u);"),
@@ -264,7 +268,8 @@ def is_found(tree: Path, seeds: int, file: str = "") -> str:
     """Return what found the bug in a file of a tree, or an empty string."""
     environment = {**os.environ, "PYTHONPATH": str(tree / "host")}
     own = {SESSION: "test_session.py", FRAMING: "test_framing.py", STORE: "test_store.py",
-           KEEP: "test_keep.py", TRAINING: "test_training.py", PART: "test_device_messages.py"}.get(file, TESTS[0])  # fmt: skip
+           KEEP: "test_keep.py", TRAINING: "test_training.py",
+           PART: "test_device_messages.py"}.get(file, TESTS[0])  # fmt: skip
     tests = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", f"not ({TOO_LONG})"]
     others = [f"tests/{name}" for name in TESTS if name != own]
     commands = {

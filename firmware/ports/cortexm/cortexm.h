@@ -62,4 +62,9 @@ bool cortexm_receive_by_dma(uint32_t source);
 /* Of those ports: makes the UART forget that a byte was lost. Called while nothing arrives by DMA. */
 void cortexm_clear_overrun(void);
 
+/* In ports that define PORT_DMA_LEAVES_OUT_DAMAGE instead: a byte came whose stop bit did not, so that
+ * DMA leaves it out; called by the port's interrupt only. A row of them, as a host's zeros make that
+ * are slower than the line, brings it back to the speed at start. */
+void cortexm_framing_error(void);
+
 #endif

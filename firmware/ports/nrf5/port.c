@@ -1,6 +1,6 @@
-/* nRF51 and nRF52: clock, pins and UART 0. The nRF52 has the nRF51's UART beside the one with
- * EasyDMA, at the same registers. nRF51 Series Reference Manual and nRF52832 Product
- * Specification, chapters CLOCK, GPIO, UART; nRF52833 and nRF52840 for pins above 31.
+/* nRF51 and nRF52: clock and pins; of the nRF51 also its UART, which has no DMA. nRF51 Series
+ * Reference Manual and nRF52832 Product Specification, chapters CLOCK, GPIO, UART; nRF52833 and
+ * nRF52840 for pins above 31.
  *
  * QEMU models neither the oscillators nor the speed of the line: what it reads for an event of the
  * clock says that it came, and every byte is sent at once. */
@@ -8,6 +8,9 @@
 
 #include "cortexm.h"
 #include "port_config.h"
+#ifdef PORT_DMA
+#include "uarte.h"
+#endif
 
 #define CLOCK_TASKS_HFCLKSTART 0x40000000u
 #define CLOCK_EVENTS_HFCLKSTARTED 0x40000100u
@@ -62,6 +65,7 @@ static const struct {
     {GPIO_PIN_CNF(PORT_PIN_RXD), PIN_CNF_PULLED_UP},
     {UART_PSELTXD, PORT_PIN_TXD},
     {UART_PSELRXD, PORT_PIN_RXD},
+#ifndef PORT_DMA
     {UART_BAUDRATE, BAUDRATE_115200},
     {UART_CONFIG, CONFIG_NO_PARITY_NO_FLOW_CONTROL},
     {UART_ENABLE, ENABLE_UART},
@@ -71,6 +75,7 @@ static const struct {
     {UART_TASKS_STARTRX, 1u},
     {TIMER_TASKS_START, 1u},
     {TIMER_TASKS_STOP, 1u},
+#endif
 };
 
 void port_init(void)
@@ -80,12 +85,19 @@ void port_init(void)
     *cortexm_register(CLOCK_EVENTS_HFCLKSTARTED) = 0u;
     *cortexm_register(CLOCK_TASKS_HFCLKSTART) = 1u;
     (void)cortexm_wait(CLOCK_EVENTS_HFCLKSTARTED, 1u, 1u, CLOCK_TRIES);
+    /* Stays a table, which can be read from the image. */
+#pragma GCC unroll 1
     for (uint32_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
         *cortexm_register(settings[i].address) = settings[i].value;
     }
+#ifdef PORT_DMA
+    uarte_start();
+#else
     cortexm_enable_interrupt(UART_INTERRUPT);
+#endif
 }
 
+#ifndef PORT_DMA
 /* The event is cleared first: it comes again as soon as RXD is read and another byte waits. */
 static void uart_interrupt(void)
 {
@@ -110,3 +122,4 @@ void port_write(const uint8_t *bytes, size_t count)
         }
     }
 }
+#endif

@@ -4,12 +4,14 @@
 
 #include "bus.h"
 #include "cortexm.h"
+#include "dma.h"
 #include "port.h"
 #include "port_config.h"
 #include "protocol.h"
 
 #ifdef USART_SECOND_LAYOUT
 #define USART_CR1 (USART_BASE + 0x00u)
+#define USART_CR3 (USART_BASE + 0x08u)
 #define USART_BRR (USART_BASE + 0x0Cu)
 #define USART_SR (USART_BASE + 0x1Cu) /* there named ISR */
 #define USART_ICR (USART_BASE + 0x20u)
@@ -27,6 +29,7 @@
 #define CR1_UE (1u << 13)
 #endif
 
+#define SR_FE (1u << 1)
 #define SR_ORE (1u << 3)
 #define SR_RXNE (1u << 5)
 #define SR_TC (1u << 6)
@@ -34,7 +37,13 @@
 #define CR1_RE (1u << 2)
 #define CR1_TE (1u << 3)
 #define CR1_RXNEIE (1u << 5)
+#define CR3_EIE (1u << 0)
 #define CR3_DMAR (1u << 6)
+#ifdef PORT_DMA_LEAVES_OUT_DAMAGE
+#define CR3_BY_DMA (CR3_DMAR | CR3_EIE) /* errors interrupt: the channel does not tell them */
+#else
+#define CR3_BY_DMA CR3_DMAR
+#endif
 
 /* More than 20 bytes take at the slowest speed on the fastest core. */
 #define TRANSMIT_TRIES 400000u
@@ -69,8 +78,11 @@ void usart_start(uint32_t clock_hz)
 #endif
 #ifdef PORT_DMA
     if (cortexm_receive_by_dma(USART_RDR)) {
-        bus_write(USART_CR3, CR3_DMAR);
+        bus_write(USART_CR3, CR3_BY_DMA);
         bus_write(USART_CR1, CR1_UE | CR1_TE | CR1_RE);
+#ifdef PORT_DMA_LEAVES_OUT_DAMAGE
+        cortexm_enable_interrupt(USART_INTERRUPT);
+#endif
         return;
     }
 #endif
@@ -91,20 +103,38 @@ bool port_has_baud(uint32_t baud)
     return error <= usart_hz / 50u;
 }
 
+#ifdef USART_SECOND_LAYOUT
+/* BRR can only be written while the USART is off, and that only while its channel is: the ring begins
+ * anew. A host that is told the new speed waits for it; one that sends zeros at that of the line,
+ * which changes nothing, may have sent more behind them. */
+void port_set_baud(uint32_t baud)
+{
+    if (bus_read(USART_BRR) == divider(usart_hz, baud)) {
+        return;
+    }
+    (void)await_status(SR_TC);
+    const uint32_t settings = bus_read(USART_CR1);
+    const bool by_dma = (bus_read(USART_CR3) & CR3_DMAR) != 0;
+    if (by_dma) {
+        dma_stop();
+    }
+    bus_write(USART_CR1, 0);
+    bus_write(USART_BRR, divider(usart_hz, baud));
+    if (by_dma) {
+        (void)cortexm_receive_by_dma(USART_RDR);
+    }
+    bus_write(USART_CR1, settings);
+}
+#else
 void port_set_baud(uint32_t baud)
 {
     (void)await_status(SR_TC);
-#ifdef USART_SECOND_LAYOUT
-    bus_write(USART_CR1, 0); /* BRR can only be written while the USART is off */
     bus_write(USART_BRR, divider(usart_hz, baud));
-    bus_write(USART_CR1, CR1_UE | CR1_TE | CR1_RE | CR1_RXNEIE);
-#else
-    bus_write(USART_BRR, divider(usart_hz, baud));
-#endif
 }
 #endif
+#endif
 
-#ifdef PORT_DMA
+#if defined(PORT_DMA) && !defined(PORT_DMA_LEAVES_OUT_DAMAGE)
 /* Reading SR, then DR, clears it. A byte that comes just then is lost, too: its frame is repeated. */
 void cortexm_clear_overrun(void)
 {
@@ -118,6 +148,15 @@ void cortexm_clear_overrun(void)
 static void usart_interrupt(void)
 {
     const uint32_t status = bus_read(USART_SR);
+#ifdef PORT_DMA_LEAVES_OUT_DAMAGE
+    if ((bus_read(USART_CR3) & CR3_DMAR) != 0) { /* RDR is the channel's to read */
+        bus_write(USART_ICR, status & ICR_ERRORS);
+        if ((status & SR_FE) != 0) {
+            cortexm_framing_error();
+        }
+        return;
+    }
+#endif
     const uint8_t byte = (uint8_t)bus_read(USART_RDR);
 #ifdef USART_SECOND_LAYOUT
     bus_write(USART_ICR, ICR_ERRORS);

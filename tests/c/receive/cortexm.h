@@ -16,5 +16,6 @@ void cortexm_enable_interrupt(uint32_t number);
 void cortexm_received(uint8_t byte);
 bool cortexm_receive_by_dma(uint32_t source);
 void cortexm_clear_overrun(void);
+void cortexm_framing_error(void);
 
 #endif

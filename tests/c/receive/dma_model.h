@@ -13,6 +13,7 @@ bool dma_model_has(uint32_t address);
 uint32_t dma_model_read(uint32_t address);
 void dma_model_write(uint32_t address, uint32_t value);
 
+bool dma_model_runs(void);
 /* True while the channel is enabled and set up for the USART's data register `source`. */
 bool dma_model_listens(uint32_t source);
 /* Stores a byte, then counts. */

@@ -5,7 +5,8 @@
  * A sender that keeps to the window sends at random moments, also between any two accesses of the
  * driver; every byte must come out once and in order, at every speed. Then one sends far more than
  * the window, and noise loses a byte: what comes later must come out again. Of too many bytes the
- * interrupt keeps the first ones. */
+ * interrupt keeps the first ones. The L4's channel does not get bytes with framing errors: a row of
+ * them must bring a fast line back to the speed at start, and nothing else may. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,12 +40,14 @@
 #define ICR 0u
 #define UE 0x2000u
 #endif
+#define FE 0x02u
 #define ORE 0x08u
 #define RXNE 0x20u
 #define TXE_TC 0xC0u
 #define RE 0x04u
 #define RXNEIE 0x20u
 #define DMAR 0x40u
+#define EIE 0x01u
 
 extern const cortexm_vector_t __start_vectors[]; /* named by the linker */
 
@@ -70,12 +73,21 @@ static uint8_t byte_at(uint32_t index)
     return (uint8_t)((index * 2654435761u) >> 24);
 }
 
+static bool wants_interrupt(void)
+{
+    const bool error = (control_3 & (DMAR | EIE)) == (DMAR | EIE) && (status & (ORE | FE)) != 0;
+    return error || ((control_1 & RXNEIE) != 0 && (status & (RXNE | ORE)) != 0);
+}
+
 static void interrupt(void)
 {
-    if (!masked && enabled && (control_1 & RXNEIE) != 0 && (status & (RXNE | ORE)) != 0) {
+    if (!masked && enabled && wants_interrupt()) {
         in_handler = true; /* which takes less time than a byte */
         __start_vectors[INTERRUPT]();
         in_handler = false;
+        if (wants_interrupt()) {
+            model_broken("clears what raised the interrupt", status, control_3);
+        }
     }
 }
 
@@ -169,8 +181,11 @@ uint32_t bus_read(uint32_t address)
         waits++;
         return stuck ? status & ~TXE_TC : status;
     }
-    if (address != DR) {
-        model_broken("reads SR and DR", address, 0);
+    if (ICR != 0 && (address == BRR || address == CR1 || address == CR3)) {
+        return address == BRR ? divider_now : address == CR1 ? control_1 : control_3;
+    }
+    if (address != DR || (ICR != 0 && (control_3 & DMAR) != 0)) {
+        model_broken("reads SR, and DR where that is not for the channel to do", address, 0);
     }
     status &= ~RXNE;
     if (sr_read && ICR == 0) {
@@ -191,11 +206,17 @@ void bus_write(uint32_t address, uint32_t value)
         }
         divider_now = value;
     } else if (address == CR1) {
+        if (ICR != 0 && (value & UE) == 0 && dma_model_runs()) {
+            model_broken("turns the USART off while its channel is", value, control_1);
+        }
         control_1 = value;
+        if (ICR != 0 && (value & UE) == 0) {
+            status = TXE_TC;
+        }
     } else if (address == CR3) {
         control_3 = value;
     } else if (ICR != 0 && address == ICR) {
-        status &= ~(value & ORE);
+        status &= ~(value & (ORE | FE));
     } else if (address != TRANSMIT) {
         model_broken("writes BRR, CR1, CR3 and what is sent", address, value);
     }
@@ -268,6 +289,52 @@ static void check_speeds(uint32_t clock_hz)
     }
 }
 
+/* Bytes whose stop bits do not come. */
+static void damage(uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        status |= FE;
+        interrupt();
+        if (random_below(4) == 0) {
+            port_idle();
+        }
+    }
+    port_idle();
+}
+
+/* 32 framing errors in a row, and no fewer, make a fast board slow; bytes between them forbid it. */
+static void check_waking(uint32_t clock_hz)
+{
+    const uint32_t slow = (clock_hz + 57600u) / 115200u;
+    port_set_baud(1000000u);
+    damage(31);
+    read_all(100);
+    for (uint32_t i = 0; i < 100; i++) {
+        damage(1);
+        read_all(2u + random_below(50));
+    }
+    damage(31);
+    if (divider_now == slow) {
+        model_broken("stays fast in noise", divider_now, 0);
+    }
+    damage(33);
+    if (divider_now != slow) {
+        model_broken("wakes from zeros", divider_now, slow);
+    }
+    read_all(1000);
+}
+
+/* What came at a speed stays in the ring when it is set again. */
+static void check_same_speed(void)
+{
+    wanted_sent = sent + 100u;
+    while (sent < wanted_sent) {
+        pass(3);
+    }
+    port_set_baud(115200u);
+    read_all(100);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) {
@@ -276,7 +343,8 @@ int main(int argc, char **argv)
     dma_model_there = strcmp(argv[1], "dma") == 0;
     state = (uint32_t)atoi(argv[2]);
     usart_start(36000000u);
-    if (((control_3 & DMAR) != 0) != dma_model_there || enabled == dma_model_there) {
+    const bool interrupts = ICR != 0 || !dma_model_there;
+    if (((control_3 & DMAR) != 0) != dma_model_there || enabled != interrupts) {
         model_broken("chooses its receiver", control_1, control_3);
     }
     read_all(BYTES);
@@ -285,6 +353,11 @@ int main(int argc, char **argv)
         read_all(3u * port_window_bytes);
     }
     check_speeds(36000000u);
+    port_set_baud(115200u);
+    check_same_speed();
+    if (ICR != 0 && dma_model_there) {
+        check_waking(36000000u);
+    }
     status |= ORE;
     interrupt();
     port_idle();
