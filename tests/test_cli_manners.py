@@ -21,11 +21,14 @@ from fixgrad import protocol, session
 from fixgrad.boards import BOARDS
 from fixgrad.cli import cli
 from fixgrad.device import Device
+from fixgrad.errors import PortError
 from fixgrad.framing import Decoder, encode_frame
 from fixgrad.protocol import Message
 from fixgrad.run import prepare
 from fixgrad.rundir import RunFolder
 from fixgrad.runfile import format_run, load_run, new_run
+from fixgrad.transport import open_port
+from fixgrad.urlhandlers.flash_file import require_flash_file
 from serial.tools import list_ports
 
 COMMAND = [sys.executable, "-m", "fixgrad"]
@@ -261,6 +264,39 @@ def test_kind_of_port_that_does_not_exist(board_command: list[str]) -> None:
         "teleport://x: unknown kind of port or bad option (invalid URL, protocol 'teleport' not "
         "known); see 'fixgrad ports'"
     )
+
+
+@pytest.mark.parametrize("url", ["socket://localhost", "socket://x:99999", "rfc2217://x:port"])
+def test_socket_without_an_address(board_command: list[str], url: str) -> None:
+    kind = url.partition(":")[0]
+    assert refusal(7, board_command, url) == (
+        f"{url}: no HOST and PORT; type e.g. {kind}://localhost:4242"
+    )
+
+
+def test_port_that_is_no_url() -> None:
+    assert refusal(7, BOARD_COMMANDS["eval"](), "http://[x") == (
+        "http://[x: no device and no URL (Invalid IPv6 URL); see 'fixgrad ports'"
+    )
+
+
+def test_file_that_cannot_be_a_flash(tmp_path: Path) -> None:
+    assert refusal(7, BOARD_COMMANDS["eval"](), f"sim://?flash={tmp_path}") == (
+        f"flash={tmp_path}: no file for the board's flash: Is a directory; name another"
+    )
+
+
+@pytest.mark.parametrize("url", ["sim://?flash={}", "qemu://bbcmicrobit?flash={}"])
+def test_file_that_could_be_a_flash_is_not_made_by_looking(tmp_path: Path, url: str) -> None:
+    path = tmp_path / "none" / "board.flash"
+    with pytest.raises(PortError, match="No such file or directory"):
+        open_port(url.format(path), 115200)
+    path.parent.mkdir()
+    require_flash_file(path)
+    assert not path.exists()
+    path.write_bytes(b"net")
+    require_flash_file(path)
+    assert path.read_bytes() == b"net"
 
 
 def test_busy_port(board_command: list[str]) -> None:

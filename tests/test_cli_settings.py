@@ -152,6 +152,9 @@ def test_keys_of_other_commands_do_no_harm() -> None:
         ("[boarts]\n", "fixgrad.toml: no command has the name of the table [boarts]; did you mean "
          "boards?"),
         ("[boards]\njsn = true", "fixgrad.toml: unknown key [boards] jsn; did you mean json?"),
+        ("json = [true]", "fixgrad.toml: json is no text, number, true or false"),
+        ("[boards]\njson = 2024-01-01", "fixgrad.toml: json is no text, number, true or false"),
+        (f"json = {'[' * 5000}", "fixgrad.toml: nested too deeply to be settings"),
         ("[boards", "fixgrad.toml is no TOML: Expected ']' at the end of a table declaration (at "
          "end of document)"),
     ],
@@ -160,6 +163,29 @@ def test_mistake_in_the_settings_is_one_line(text: str, message: str) -> None:
     Path("fixgrad.toml").write_text(text)
     result = fixgrad("boards")
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"fixgrad: {message}\n")
+
+
+def test_list_in_the_settings_is_for_options_that_may_stand_more_than_once() -> None:
+    Path("a.toml").write_text(RUN)
+    Path("fixgrad.toml").write_text('[plan]\nboard = ["bbcmicrobit", "nrf52_dk"]\n')
+    result = fixgrad("plan", "a.toml", "--json")
+    assert [row["board"] for row in json.loads(result.stdout)["boards"]] == [
+        "bbcmicrobit", "nrf52_dk",
+    ]  # fmt: skip
+    Path("fixgrad.toml").write_text("[sweep]\nworkers = [1]\n")
+    result = fixgrad("sweep", "a.toml")
+    assert (result.exit_code, result.stderr) == (
+        2, "fixgrad: fixgrad.toml: workers is no text, number, true or false\n"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["--baud", "--save-every"])
+def test_number_that_no_message_can_carry_is_refused(option: str) -> None:
+    Path("a.toml").write_text(RUN)
+    result = fixgrad("train", "a.toml", "--port", "sim://", option, 2**32)
+    assert result.exit_code == 2
+    assert f"'{option}'" in result.stderr and "<=4294967295." in result.stderr
+    assert not Path("runs").exists()
 
 
 # --- completion -----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 from fixgrad.cli import cli
 from fixgrad.cluster import cluster
 from fixgrad.digest import state_digest
-from fixgrad.errors import LinkError, RunFileError
+from fixgrad.errors import LinkError, PortError, RunFileError
 from fixgrad.fleet.average import average
 from fixgrad.fleet.driver import read_rounds, run_fleet
 from fixgrad.fleet.fleetfile import load_fleet
@@ -330,7 +331,10 @@ def test_folder_of_another_fleet_is_refused(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("rounds = 4", "", "rounds: missing; type e.g. rounds = 20"),
-        ("rounds = 4", "rounds = 0", "rounds: 0 is not a whole number from 1 on"),
+        ("rounds = 4", "rounds = 0", "rounds: 0 is not a whole number from 1 to 1000000000"),
+        ("skew = 0.5", "board = [1]", "board: not a table; type [[board]] on its own line"),
+        ("count = 3", "count = 200000", "count: 200000 is not a whole number from 1 to 100000"),
+        ("count = 3", "name = [1]", "board 1: name [1] is not a text"),
         ("skew = 0.5", "skew = 2", "skew: 2 is not a number from 0 to 1"),
         ("skew", "skwe", "skwe: unknown; known are run, rounds"),
         ('port = "sim://"', "", "board 1: port is missing"),
@@ -341,6 +345,23 @@ def test_folder_of_another_fleet_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_fleet_files_are_checked(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = SIMULATED.replace(old, new)
+    if "on its own line" in message:
+        text = text[: text.index("[[board]]")]
     with pytest.raises(RunFileError) as error:
-        load_fleet(write(tmp_path, SIMULATED.replace(old, new)))
+        load_fleet(write(tmp_path, text))
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("port", ["qemu://nope", "qemu://disco_f100rb?flash=x", "sim://?ram=8"])
+def test_port_that_can_never_open_is_refused_before_the_first_round(
+    tmp_path: Path, port: str
+) -> None:
+    with pytest.raises(PortError, match=re.escape(port)):
+        load_fleet(write(tmp_path, SIMULATED.replace("sim://", port).replace("count = 3", "")))
+
+
+def test_folder_is_no_fleet_file(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["fleet", str(tmp_path)])
+    assert done.exit_code == RunFileError.exit_code
+    assert done.stderr == f"fixgrad: cannot read the fleet file {tmp_path}: Is a directory\n"

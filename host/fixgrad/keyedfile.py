@@ -6,10 +6,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fixgrad.errors import RunFileError
 from fixgrad.runfile import RunFile, load_run
+
+COUNT_MAX: Final = 10**9
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class KeyedFile:
             raise RunFileError(
                 f"no {kind} file {path}; docs/{kind.upper()}.md shows one to start from"
             ) from error
-        except (ValueError, OSError) as error:
+        except OSError as error:
+            raise RunFileError(f"cannot read the {kind} file {path}: {error.strerror}") from error
+        except ValueError as error:
             raise RunFileError(f"{path} is not a {kind} file in TOML: {error}") from error
         except RecursionError as error:
             raise RunFileError(f"{path}: nested too deeply to be a {kind} file") from error
@@ -76,17 +80,23 @@ class KeyedFile:
         name = self.tables.get("run")
         if not isinstance(name, str):
             raise self.error("run", 'missing; type e.g. run = "digits.toml"')
-        return load_run((self.path.parent / name).resolve())
+        try:
+            path = (self.path.parent / name).resolve()
+        except (ValueError, OSError, RuntimeError) as error:
+            raise self.error("run", f"{name!r} is no path of a file: {error}") from error
+        return load_run(path)
 
     def count(
-        self, key: str, default: int | None, low: int = 1, table: Mapping[str, Any] | None = None
-    ) -> int:
+        self, key: str, default: int | None, low: int = 1, high: int = COUNT_MAX,
+        table: Mapping[str, Any] | None = None,
+    ) -> int:  # fmt: skip
         """Return a whole number.
 
         Args:
             key: its name.
             default: where it is left away; None: it may not be.
             low: the least.
+            high: the most.
             table: that it stands in; None: the file.
 
         Raises:
@@ -95,6 +105,6 @@ class KeyedFile:
         value = (self.tables if table is None else table).get(key, default)
         if value is None:
             raise self.error(key, f"missing; type e.g. {key} = 20")
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise self.error(key, f"{value!r} is not a whole number from {low} on")
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self.error(key, f"{value!r} is not a whole number from {low} to {high}")
         return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import serial
 from serial.tools import list_ports
@@ -21,6 +22,9 @@ BAUD_AT_START = LIMITS["BAUD_AT_START"]
 
 WAKING = bytes(2 * LIMITS["WAKING_ZEROS"])
 """Sent at `BAUD_AT_START`, this brings a board back to it; every other state stays as it is."""
+
+ADDRESSED = ("socket", "rfc2217")
+"""URLs of pyserial that name a HOST:PORT."""
 
 WAITING_BYTES_MAX = 4096
 """Most bytes that `read_waiting` takes: a port may never fall silent."""
@@ -52,6 +56,18 @@ def open_port(url: str, baud: int) -> Any:
         raise
     except (OSError, ValueError, NotImplementedError) as error:
         raise PortError(_explain(url, error)) from error
+
+
+def split_url(url: str) -> SplitResult:
+    """Return the parts of a port's name.
+
+    Raises:
+        PortError: it is no URL.
+    """
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise PortError(f"{url}: no device and no URL ({error}); see 'fixgrad ports'") from error
 
 
 def read_waiting(port: Any) -> bytes:
@@ -132,7 +148,19 @@ def _explain(url: str, error: Exception) -> str:
         return f"{url}: the port is busy; close the other program that uses it"
     if code == errno.ECONNREFUSED:
         return f"{url}: connection refused; nothing listens there"
+    scheme = split_url(url).scheme
+    if scheme in ADDRESSED and not _has_address(url):
+        return f"{url}: no HOST and PORT; type e.g. {scheme}://localhost:4242"
     return f"{url}: cannot be opened: {error}"
+
+
+def _has_address(url: str) -> bool:
+    """Tell whether a URL has HOST:PORT."""
+    parts = split_url(url)
+    try:
+        return bool(parts.hostname) and parts.port is not None
+    except ValueError:
+        return False
 
 
 def error_number(error: BaseException | None) -> int | None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
@@ -26,6 +25,7 @@ from fixgrad.protocol import Phase
 from fixgrad.run import PreparedRun, prepare
 from fixgrad.runfile import load_run, new_run
 from fixgrad.stream import SampleStream
+from fixgrad.transport import split_url
 from fixgrad.urlhandlers.protocol_qemu import PROFILE, board_of
 
 DEFAULT_LAYERS = (64, 32, 10)
@@ -81,7 +81,7 @@ def bench(run_file: Path | None, port: str, baud: int, as_json: bool) -> None:
     is 64-32-10 on the digits, batch 16 or the largest that fits. qemu:// builds the image that
     profiles; a board must be flashed with it (docs/BENCHMARKS.md).
     """
-    if urlsplit(port).scheme == "sim":
+    if split_url(port).scheme == "sim":
         raise UsageError(f"{port} is a process, which counts nothing; type --port qemu://BOARD")
     with _open(port, baud, run_file) as (device, prepared):
         measured = _measure(device, prepared, port)
@@ -131,7 +131,7 @@ def _default_run(batch: int) -> PreparedRun:
 
 
 def _is_emulated(port: str) -> bool:
-    return urlsplit(port).scheme == "qemu"
+    return split_url(port).scheme == "qemu"
 
 
 def _report(measured: _Bench) -> dict[str, object]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 from fixgrad.cli.output import detail, note, status
 from fixgrad.device import Device
 from fixgrad.fitting import check_fit, require_fit
 from fixgrad.model import ModelConfig
+from fixgrad.transport import split_url
 from fixgrad.urlhandlers.protocol_qemu import board_of
 
 
@@ -25,7 +25,7 @@ def open_device(port: str, baud: int, config: ModelConfig | None = None) -> Iter
     Raises:
         DoesNotFitError: with the bytes needed, the bytes there, and what would fit.
     """
-    if config is not None and urlsplit(port).scheme == "qemu":
+    if config is not None and split_url(port).scheme == "qemu":
         require_fit(config, board_of(port))
     with status(f"opening {port}"):
         device = Device.open(port, baud=baud)

@@ -15,6 +15,9 @@ from fixgrad.boards import BOARDS
 PATH = click.Path(path_type=Path)
 """A path that the command itself checks, so that its error names what to type."""
 
+WORD_MAX = 2**32 - 1
+"""Largest number that a field of a message takes."""
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -50,7 +53,7 @@ def _baud(what: str) -> Callable[[_Command], _Command]:
         show_envvar=True,
         default=115200,
         show_default=True,
-        type=click.IntRange(min=1),
+        type=click.IntRange(min=1, max=WORD_MAX),
         help=what,
     )
 

@@ -85,6 +85,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{path} is no TOML: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: nested too deeply to be settings") from error
 
 
 def _of_command(
@@ -95,18 +97,28 @@ def _of_command(
         known = {key for member in members.values() for key in options_of(member)}
         _require_known(path, own, known, f"[{name}]")
         return {
-            key: _named(member, {**common, **own}) for key, member in members.items()
+            key: _named(member, path, {**common, **own}) for key, member in members.items()
         }
     _require_known(path, own, options_of(command), f"[{name}]")
-    return _named(command, {**common, **own})
+    return _named(command, path, {**common, **own})
 
 
-def _named(command: click.Command, values: Mapping[str, Any]) -> dict[str, Any]:
+def _named(command: click.Command, path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values by the names of click's parameters; those of other commands are left out."""
     options = options_of(command)
-    return {
-        str(options[key].name): value for key, value in values.items() if key in options
-    }
+    known = {key: value for key, value in values.items() if key in options}
+    for key, value in known.items():
+        _require_value(path, key, value, options[key].multiple)
+    return {str(options[key].name): value for key, value in known.items()}
+
+
+def _require_value(path: Path, key: str, value: object, multiple: bool) -> None:
+    """Refuse what an option cannot be: a list, unless it may stand more than once, or a date."""
+    values = value if multiple and isinstance(value, list) else [value]
+    if not all(isinstance(item, str | int | float) for item in values):
+        raise UsageError(
+            f"{path}: {key} is no {'list of texts' if multiple else 'text, number, true or false'}"
+        )
 
 
 def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:

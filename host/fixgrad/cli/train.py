@@ -18,7 +18,7 @@ from fixgrad.cli.curves import beside, curve
 from fixgrad.cli.events import EventFiles
 from fixgrad.cli.measuring import Measured, measure_test, print_measured
 from fixgrad.cli.opening import open_device
-from fixgrad.cli.options import PATH, baud_option, json_option, port_option
+from fixgrad.cli.options import PATH, WORD_MAX, baud_option, json_option, port_option
 from fixgrad.cli.output import Meter, note, print_json, print_line, status, stop_switch
 from fixgrad.cli.serving import LivePage, parse_address
 from fixgrad.delivery import deliver
@@ -98,7 +98,7 @@ class Trained:
 @click.option(
     "--save-every",
     default=0,
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=WORD_MAX),
     metavar="STEPS",
     help="Let the board keep the run in its flash, from where it goes on after a power-on.",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,8 +12,13 @@ from typing import Final
 from fixgrad.errors import RunFileError
 from fixgrad.keyedfile import KeyedFile
 from fixgrad.runfile import RunFile
+from fixgrad.transport import split_url
+from fixgrad.urlhandlers import protocol_qemu, protocol_sim
 
 SIMULATED: Final = "sim://"
+
+_SIMULATED_MAX: Final = 100_000
+"""Boards that one table of the file can stand for."""
 
 _KEYS: Final = ("run", "rounds", "local_epochs", "skew", "deadline", "board")
 _BOARD_KEYS: Final = ("name", "port", "baud", "share", "count")
@@ -76,6 +82,7 @@ def load_fleet(path: Path) -> Fleet:
 
     Raises:
         RunFileError: it, or the run file it names, is missing, not TOML, or a key is wrong.
+        PortError: a URL names no board.
     """
     return _Reader(KeyedFile.read(path, "fleet")).fleet()
 
@@ -116,15 +123,20 @@ class _Reader:
             raise file.error("[[board]]", 'missing; type e.g. [[board]] and port = "sim://"')
         members: list[Member] = []
         for place, table in enumerate(tables, 1):
+            if not isinstance(table, dict):
+                raise file.error("board", "not a table; type [[board]] on its own line")
             file.refuse_unknown(_BOARD_KEYS, table, f"board {place}: ")
-            port, count = table.get("port"), file.count("count", 1, table=table)
+            count = file.count("count", 1, high=_SIMULATED_MAX, table=table)
+            port, name = table.get("port"), table.get("name", f"board{place}")
             if not isinstance(port, str):
                 raise file.error(f"board {place}", 'port is missing; type e.g. port = "sim://"')
+            if not isinstance(name, str):
+                raise file.error(f"board {place}", f"name {name!r} is not a text")
+            _check_url(port)
             if count > 1 and port != SIMULATED:
                 raise file.error(
                     f"board {place}", f"count is for {SIMULATED}; {port} is one board"
                 )
-            name = str(table.get("name", f"board{place}"))
             for index in range(count):
                 members.append(Member(
                     name if count == 1 else f"{name}.{index + 1}", port,
@@ -135,7 +147,16 @@ class _Reader:
             ("name", [member.name for member in members]),
             ("port", [member.port for member in members if not member.simulated]),
         ):
-            twice = next((value for value in given if given.count(value) > 1), None)
+            twice = next((value for value, times in Counter(given).items() if times > 1), None)
             if twice is not None and not (what == "port" and twice.startswith("qemu://")):
                 raise file.error("[[board]]", f"the {what} {twice} stands twice")
         return tuple(members)
+
+
+def _check_url(port: str) -> None:
+    """Refuse a URL that can never open, which a round would wait for until its deadline."""
+    match split_url(port).scheme:
+        case "sim":
+            protocol_sim.options_of(port)
+        case "qemu":
+            protocol_qemu.options_of(port)

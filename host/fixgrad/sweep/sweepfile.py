@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ SAMPLERS: Final = ("tpe", "nsga2", "random")
 PRUNERS: Final = ("none", "median", "hyperband")
 HIDDEN: Final = "model.hidden"
 """The hidden widths alone: inputs and outputs stay those of the run file."""
+
+NUMBER_MAX: Final = 2**53
+"""Whole numbers up to it are exact as floats too."""
 
 _KEYS: Final = ("run", "trials", "board", "objectives", "sampler", "pruner", "seed", "space")
 
@@ -191,7 +195,7 @@ class _Reader:
 
     def _board(self) -> str | None:
         value = self._file.tables.get("board")
-        if value is not None and value not in BOARDS:
+        if value is not None and (not isinstance(value, str) or value not in BOARDS):
             raise self._file.error("board", f"{value!r} is unknown; `fixgrad boards` lists them")
         return value
 
@@ -200,7 +204,7 @@ class _Reader:
         if not isinstance(value, list) or not value or len(set(map(str, value))) != len(value):
             raise self._file.error("objectives", 'not a list; type e.g. ["accuracy", "ram"]')
         for name in value:
-            if name not in OBJECTIVES:
+            if not isinstance(name, str) or name not in OBJECTIVES:
                 raise self._file.error(
                     "objectives", f"{name!r} is unknown; known are {', '.join(OBJECTIVES)}"
                 )
@@ -224,16 +228,33 @@ class _Reader:
     def _dimension(self, name: str, value: object) -> Dimension:
         if isinstance(value, list) and value:
             if all(isinstance(item, str | int | float | bool) for item in value):
-                return tuple(value)
+                return self._widths(value) if name == HIDDEN else tuple(value)
         elif isinstance(value, dict) and set(value) <= {"low", "high", "step", "log"}:
-            low, high = value.get("low"), value.get("high")
-            numbers = [low, high, value.get("step", 1)]
-            if all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers):
-                whole = all(isinstance(n, int) for n in (low, high))
-                log = value.get("log", False) is True
-                if low < high and not (log and (low <= 0 or "step" in value)):  # type: ignore[operator]
-                    return Range(low, high, value.get("step"), log, whole)  # type: ignore[arg-type]
+            numbers = [value.get("low"), value.get("high"), value.get("step", 1)]
+            log = value.get("log", False)
+            if isinstance(log, bool) and all(map(_is_number, numbers)):
+                low, high, step = numbers
+                whole = isinstance(low, int) and isinstance(high, int)
+                spaced = step > 0 and (isinstance(step, int) or not whole)
+                widths = name != HIDDEN or (whole and low > 0)
+                if low < high and spaced and widths and not (log and (low <= 0 or "step" in value)):
+                    return Range(low, high, value.get("step"), log, whole)
         raise self._file.error(
             "[space]", f'"{name}" is neither a list of values nor a range such as '
             "{low = 0.01, high = 1.0, log = true} (step only without log)"
         )  # fmt: skip
+
+    def _widths(self, values: list[Choice]) -> tuple[Choice, ...]:
+        for value in values:
+            if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,5}(-[0-9]{1,5})*", str(value)):
+                raise self._file.error(
+                    "[space]", f'"{HIDDEN}": {value!r} is no list of widths; type e.g. "32-16"'
+                )
+        return tuple(values)
+
+
+def _is_number(value: object) -> bool:
+    """Tell whether a range can begin, end or go on by this."""
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= NUMBER_MAX
+    )

@@ -13,12 +13,14 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from fixgrad.boards import BOARDS, Board
 from fixgrad.builds import build_image
 from fixgrad.emulators import Emulator
 from fixgrad.errors import PortError
+from fixgrad.transport import split_url
+from fixgrad.urlhandlers.flash_file import require_flash_file
 from fixgrad.urlhandlers.socket_serial import SocketSerial
 
 PROFILE, FLASH, STANDALONE = "profile", "flash", "standalone"
@@ -46,6 +48,8 @@ class Serial(SocketSerial):
 
     def _connect(self) -> socket.socket:
         board, options = board_of(str(self.port)), options_of(str(self.port))
+        if options.flash is not None:
+            require_flash_file(options.flash)
         image = build_image(board, profile=options.profile, standalone=options.standalone)
         self._emulator = Emulator(board, image, counting=options.profile, flash=options.flash)
         return self._emulator.uart
@@ -86,7 +90,7 @@ def board_of(url: str) -> Board:
     Raises:
         PortError: there is no such board, or no emulator for it.
     """
-    name = urlsplit(url).netloc
+    name = split_url(url).netloc
     if name not in BOARDS or BOARDS[name].machine is None:
         emulated = ", ".join(board.name for board in BOARDS.values() if board.machine)
         raise PortError(f"{url}: no emulated board has this name; there are {emulated}")
@@ -99,7 +103,7 @@ def options_of(url: str) -> EmulatorOptions:
     Raises:
         PortError: an option is unknown, or the board sets no flash aside.
     """
-    given = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    given = dict(parse_qsl(split_url(url).query, keep_blank_values=True))
     options = EmulatorOptions(
         profile=given.pop(PROFILE, None) is not None,
         flash=Path(given.pop(FLASH)) if FLASH in given else None,

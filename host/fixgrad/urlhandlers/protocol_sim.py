@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from fixgrad.errors import PortError
 from fixgrad.simulator import OPTIMISATIONS, Simulator, SimulatorOptions
+from fixgrad.transport import split_url
+from fixgrad.urlhandlers.flash_file import require_flash_file
 from fixgrad.urlhandlers.socket_serial import SocketSerial
 
 
@@ -22,7 +24,10 @@ class Serial(SocketSerial):
     _simulator: Simulator | None = None
 
     def _connect(self) -> socket.socket:
-        self._simulator = Simulator(options_of(str(self.port)))
+        options = options_of(str(self.port))
+        if options.flash is not None:
+            require_flash_file(options.flash)
+        self._simulator = Simulator(options)
         return self._simulator.socket
 
     def _disconnect(self) -> None:
@@ -37,7 +42,7 @@ def options_of(url: str) -> SimulatorOptions:
     Raises:
         PortError: an option is unknown or has a bad value.
     """
-    parts = urlsplit(url)
+    parts = split_url(url)
     if parts.netloc or parts.path.strip("/"):
         raise PortError(f"{url}: sim:// names no board; options follow a question mark")
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
