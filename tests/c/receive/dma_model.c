@@ -36,7 +36,7 @@
 bool dma_model_there;
 
 static uint32_t clock, control, count, source, memory, loaded, selection;
-static uint32_t zeros; /* read until it is loaded again */
+static uint32_t zeros; /* read until it is loaded again, which is before the next byte */
 
 bool dma_model_has(uint32_t address)
 {
@@ -114,6 +114,7 @@ void dma_model_store(uint8_t byte)
     volatile uint8_t *ring = (volatile uint8_t *)(uintptr_t)memory;
     ring[loaded - count] = byte;
     count--;
+    zeros = 0;
     if (count == 0) {
         count = loaded;
         zeros = 2;
