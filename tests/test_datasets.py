@@ -311,6 +311,9 @@ def test_npy_without_labels_says_how_to_name_them(tmp_path: Path) -> None:
         ({"x": np.array([["a"]]), "y": [0]}, ": x holds <U1; features must be numbers"),
         ({"x": np.eye(2), "y": [0, -1]},
          ": y[1] is -1: out of range; class labels are whole numbers from 0, or text"),
+        ({"x": np.eye(2), "y": [0, 10**9]},
+         ": y[1] is 1e+09: above 65534, not a class; class labels are whole numbers from 0, or "
+         "text"),
         ({"x": np.eye(2), "y": [0, 0.5]},
          ": y[1] is 0.5: not a class; class labels are whole numbers from 0, or text"),
         ({"x": np.eye(2), "y": [0, np.nan]},

@@ -321,6 +321,28 @@ def test_onnx_that_is_no_perceptron_is_refused(content, message, tmp_path):
         read_network(path)
 
 
+LAYER = {"weights_0": np.zeros((3, 4)), "bias_0": np.zeros(3)}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({}, "no dense layers"),
+        ({"arr_0": np.array(["a"]), "arr_1": np.zeros(1)}, "holds <U1 where weights and biases"),
+        ({"arr_0": np.array([1j]), "arr_1": np.zeros(1)}, "arrays that are not numbers"),
+        ({**LAYER, "bias_0": np.zeros(2)}, "weights of shape \\(3, 4\\) and 2 biases"),
+        ({**LAYER, "weights_0": np.full((3, 4), np.nan)}, "not a finite number"),
+        ({**LAYER, "feature_offset": np.array(["a"])}, "holds <U1 where weights and biases"),
+        ({**LAYER, "feature_factor": np.ones(5)}, "scales features by other than 4 finite numbers"),
+        ({**LAYER, "feature_offset": np.full(4, np.inf)}, "by other than 4 finite numbers"),
+    ],
+)
+def test_arrays_that_are_no_network_are_refused(arrays, message, tmp_path):
+    np.savez(tmp_path / "net.npz", **arrays)
+    with pytest.raises(DataError, match=message):
+        read_network(tmp_path / "net.npz")
+
+
 def test_estimator_without_layers_is_refused():
     with pytest.raises(DataError, match="LogisticRegression has no coefs_"):
         read_network(LogisticRegression())

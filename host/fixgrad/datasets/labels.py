@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from fixgrad.errors import DataError
 
-LARGEST_LABEL = 2**31 - 1
+LARGEST_LABEL = 2**16 - 2
+"""Class of the last output of the widest layer; every class up to the largest one has a name."""
 
 
 def name_classes(labels: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -84,6 +85,8 @@ def _indices(name: str, array_name: str, labels: NDArray[np.generic]) -> NDArray
     if len(bad):
         value = values[bad[0]]
         what = "out of range" if math.isfinite(value) and value < 0 else "not a class"
+        if value > LARGEST_LABEL:
+            what = f"above {LARGEST_LABEL}, {what}"
         raise DataError(
             f"{name}: {array_name}[{int(bad[0])}] is {value:g}: {what}; "
             "class labels are whole numbers from 0, or text"

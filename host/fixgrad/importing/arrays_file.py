@@ -36,14 +36,13 @@ def read_npz(data: bytes, name: str) -> FloatNetwork:
             f"{name} holds the integers of a fixgrad run; name it as init_file directly"
         )
     activations = arrays.get("activations")
-    offset, factor = arrays.get("feature_offset"), arrays.get("feature_factor")
     return make_network(
         name,
         _numbered(arrays, "weights_{}"),
         _numbered(arrays, "bias_{}"),
         None if activations is None else tuple(str(a) for a in activations.reshape(-1)),
-        None if offset is None else offset.astype(np.float64),
-        None if factor is None else factor.astype(np.float64),
+        arrays.get("feature_offset"),
+        arrays.get("feature_factor"),
     )
 
 

@@ -45,8 +45,8 @@ def make_network(
     weights: Iterable[NDArray[np.generic]],
     biases: Iterable[NDArray[np.generic]],
     activations: tuple[str, ...] | None = None,
-    offset: Reals | None = None,
-    factor: Reals | None = None,
+    offset: NDArray[np.generic] | None = None,
+    factor: NDArray[np.generic] | None = None,
     classes: tuple[str, ...] | None = None,
 ) -> FloatNetwork:
     """Return a network whose shapes and values are checked.
@@ -54,8 +54,8 @@ def make_network(
     Raises:
         DataError: no layers, layers that do not follow each other, or a value that is not finite.
     """
-    ws = [np.asarray(w, np.float64) for w in weights]
-    bs = [np.asarray(b, np.float64).reshape(-1) for b in biases]
+    ws = [_reals(name, w) for w in weights]
+    bs = [_reals(name, b).reshape(-1) for b in biases]
     if not ws or len(ws) != len(bs):
         raise DataError(f"{name} holds no dense layers with weights and biases")
     for index, (w, b) in enumerate(zip(ws, bs, strict=True)):
@@ -72,6 +72,19 @@ def make_network(
         if not (np.isfinite(w).all() and np.isfinite(b).all()):
             raise DataError(f"{name}: layer {index} holds a value that is not a finite number")
     width = ws[0].shape[1]
-    offset = np.zeros(width) if offset is None else np.broadcast_to(offset, (width,))
-    factor = np.ones(width) if factor is None else np.broadcast_to(factor, (width,))
+    offset = np.zeros(width) if offset is None else _per_feature(name, offset, width)
+    factor = np.ones(width) if factor is None else _per_feature(name, factor, width)
     return FloatNetwork(name, ws, bs, activations, offset, factor, classes)
+
+
+def _per_feature(name: str, array: NDArray[np.generic], width: int) -> Reals:
+    values = _reals(name, array).reshape(-1)
+    if len(values) not in (1, width) or not np.isfinite(values).all():
+        raise DataError(f"{name} scales features by other than {width} finite numbers")
+    return np.broadcast_to(values, (width,))
+
+
+def _reals(name: str, array: NDArray[np.generic]) -> Reals:
+    if array.dtype.kind not in "iufb":
+        raise DataError(f"{name} holds {array.dtype} where weights and biases are numbers")
+    return np.asarray(array, np.float64)
