@@ -82,6 +82,11 @@ class Board:
         """RAM of the receive buffer and of the frame that is decoded from it."""
         return self.ring_bytes + self.payload_max + FRAME_OVERHEAD_BYTES
 
+    @property
+    def program_bytes(self) -> int:
+        """RAM of the image's own variables, without the link's buffers."""
+        return self.ram_bytes - self.stack_bytes - self.link_bytes - self.arena_bytes
+
 
 _STM32F103 = partial(
     Board,

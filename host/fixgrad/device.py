@@ -513,7 +513,9 @@ class Device:
         if status == Status.NO_MEMORY:
             raise StoreError(
                 f"board {self.info.board} keeps no checkpoint of this model: it is larger than the "
-                "flash set aside for it, or there is none; fixgrad plan tells both"
+                "flash set aside for it, or there is none (fixgrad plan tells both; sim:// has it "
+                "as sim://?flash=FILE), or the samples it is trained on lie in the flash: stream "
+                "them"
             )
         if status == Status.STORE_FAILED:
             raise StoreError(
