@@ -138,7 +138,7 @@ def test_board_that_vanishes_for_good_leaves_its_part_to_others(
 def test_bit_errors_on_the_line_change_nothing(tmp_path: Path) -> None:
     proxied = Proxied(FaultRates(bit_errors=1e-4))
     text = f'{HEAD}[[board]]\nport = "{proxied.url}"\n[[board]]\nport = "sim://"\n'
-    state, run = train(write(tmp_path, text, epochs=4))
+    state, run = train(write(tmp_path, text, epochs=3))
     proxied.close()
     assert sum(line.faults for line in proxied.lines) > 2
     assert digest(state, run) == single_board(run)

@@ -24,7 +24,7 @@ FEDERATED: Final = "federated"
 DATA_PARALLEL: Final = "data-parallel"
 
 _ROUND_KEYS: Final = ("rounds", "local_epochs", "skew")
-_KEYS: Final = ("run", "mode", *_ROUND_KEYS, "deadline", "board")
+_KEYS: Final = ("run", *_ROUND_KEYS, "mode", "deadline", "board")
 _BOARD_KEYS: Final = ("name", "port", "baud", "share", "count")
 
 
