@@ -22,9 +22,10 @@ CORE = ROOT / "firmware" / "core"
 TESTS_C = Path(__file__).parent / "c"
 SOURCES = (
     "mlp_plan.c", "mlp_model.c", "mlp_state.c", "mlp_train.c", "mlp_forward.c", "mlp_backward.c",
-    "mlp_update.c", "mlp_scale.c", "kernels_plain.c", "kernels_host.c", "kernels_blocks.c",
-    "kernels_dsp.c", "kernels_mla.c", "kernels_mul.c", "kernels_mve.c", "vector_mve.c",
-    "activation.c", "norm.c", "fixed.c", "loss.c", "functions.c", "tables.c", "order.c",
+    "mlp_update.c", "mlp_scale.c", "mlp_part.c", "kernels_plain.c", "kernels_host.c",
+    "kernels_blocks.c", "kernels_dsp.c", "kernels_mla.c", "kernels_mul.c", "kernels_mve.c",
+    "vector_mve.c", "activation.c", "norm.c", "fixed.c", "loss.c", "functions.c", "tables.c",
+    "order.c",
 )  # fmt: skip
 WARNINGS = (
     "-std=c11", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion", "-Wcast-qual",
@@ -85,6 +86,10 @@ def library(compiler: str = "cc", flags: tuple[str, ...] = ("-O3",)) -> ctypes.C
         "mlp_state_bytes",
         "mlp_outputs",
         "mlp_predictions",
+        "mlp_reach_words",
+        "mlp_reach_word",
+        "mlp_gradient_words",
+        "mlp_gradient_word",
         "runner_ahead",
     ):
         getattr(core, name).restype = ctypes.c_uint32
@@ -235,6 +240,32 @@ class CoreModel:
         return StepOutcome(
             after.loss_sum - before.loss_sum, (after.correct - before.correct) % 2**32
         )
+
+    def put_part(self, sample: bytes) -> Status:
+        """Put one sample of a part that will be held: features, then target."""
+        features = self.core.mlp_feature_bytes(self._model)
+        return Status(self.core.mlp_put_part(self._model, sample[:features], sample[features:]))
+
+    @property
+    def held(self) -> bool:
+        """Whether a part is held."""
+        return bool(self.core.mlp_part_held(self._model) & 1)
+
+    def reach(self) -> list[int]:
+        """Return the words of region REACH."""
+        count = self.core.mlp_reach_words(self._model)
+        return [self.core.mlp_reach_word(self._model, i) for i in range(count)]
+
+    def scale(self, exponents: list[int]) -> Status:
+        """Scale the deltas of a held part."""
+        words = np.array(exponents, "<i4").tobytes()
+        return Status(self.core.mlp_part_scale(self._model, words))
+
+    def gradient(self) -> NDArray[np.int32]:
+        """Return the words of region GRADIENT."""
+        count = self.core.mlp_gradient_words(self._model)
+        words = [self.core.mlp_gradient_word(self._model, i) for i in range(count)]
+        return np.array(words, np.uint32).view(np.int32)
 
     def infer(self, features: NDArray[np.integer], targets: NDArray[np.integer]) -> InferOutcome:
         """Infer samples with their targets."""

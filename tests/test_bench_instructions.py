@@ -39,8 +39,9 @@ def test_no_count_grows(core: str) -> None:
 def test_trainer_and_link_fit_in_their_flash(core: str) -> None:
     image = read_image(firmware_image(core))
     assert image.flash_bytes <= TRAINER_FLASH[core]
-    # Nothing of it was left out for want of a port that calls it.
-    assert {"handle_load", "handle_data", "handle_infer", "mlp_update_layer"} <= set(image.symbols)
+    # Nothing of it was left out for want of a port that calls it; GCC puts .isra.0 behind a name.
+    names = {symbol.split(".")[0] for symbol in image.symbols}
+    assert {"handle_load", "handle_data", "handle_infer", "mlp_update_layer"} <= names
 
 
 def test_growth_is_found(m4_row: Row) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from core_library import CoreModel
 from fixgrad import bench
 from fixgrad.boards import BOARDS
 from fixgrad.cli import cli
@@ -14,6 +15,7 @@ from fixgrad.emulators import instructions_per_tick
 from fixgrad.errors import UsageError
 from fixgrad.protocol import Phase
 from fixgrad.quantize import learning_rate_pair
+from fixgrad.run import prepare
 from fixgrad.runfile import format_run, new_run
 from fixgrad.stream import ListedSchedule, Samples, SampleStream
 
@@ -51,9 +53,8 @@ def test_board_counts_what_the_bare_image_counts(name: str, core: str) -> None:
 def test_report_names_every_part(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     settings = {"batch_size": 4}
-    path.write_text(
-        format_run(new_run(path, source="iris", layers=(4, 8, 5, 3), settings=settings))
-    )
+    run = new_run(path, source="iris", layers=(4, 8, 5, 3), settings=settings)
+    path.write_text(format_run(run))
     arguments = ["bench", str(path), "--port", "qemu://disco_f100rb"]
     result = CliRunner().invoke(cli, [*arguments, "--json"], prog_name="fixgrad")
     assert result.exit_code == 0, result.output
@@ -69,10 +70,20 @@ def test_report_names_every_part(tmp_path: Path) -> None:
     assert min(step) > 0
     assert (report["unit"], report["step"], report["digest"]) == ("instructions", sum(step), digest)
     assert report["flash_bytes"] > 8192
+    asked = CoreModel(prepare(run).config, arena_bytes=0)
+    assert report["ram"]["model_bytes"] == asked.detail
+    image = ("link_bytes", "program_bytes", "stack_bytes")
+    assert sum(report["ram"][part] for part in image) == 8192 - BOARDS["disco_f100rb"].arena_bytes
 
     text = CliRunner().invoke(cli, arguments, prog_name="fixgrad").stdout
     assert text.startswith("4-8-5-3, batch 4, on disco_f100rb (cortex-m3): one training step\n")
     rows = [line.split("  ")[0] for line in text.splitlines()[2:-1]]
+    ram = report["ram"]
+    assert text.splitlines()[-1] == (
+        f"RAM: model and batch {ram['model_bytes']:,}, link {ram['link_bytes']}, program "
+        f"{ram['program_bytes']}, stack {ram['stack_bytes']} bytes; flash: "
+        f"{report['flash_bytes']:,} bytes"
+    )
     assert rows == [
         "pack the samples", "forward", "forward", "last layer forward, loss", "backward",
         "backward", "update", "update", "update", "end of batch", "digest of the state", "step",

@@ -90,7 +90,7 @@ def test_existing_file_is_not_overwritten_unless_forced() -> None:
     [
         (4, ["--data", "digit"],
          "no data set or file 'digit'; did you mean 'digits'? (built in: digits, wine, iris, "
-         "breast_cancer; or a CSV, .npz, .npy or IDX file)"),
+         "breast_cancer, diabetes; or a CSV, .npz, .npy or IDX file)"),
         (4, ["--layers", "60-32-10"],
          "--layers 60-32-10: digits has 64 features, but the first layer is 60 wide; type "
          "--layers 64-32-10"),

@@ -12,7 +12,7 @@ from fixgrad import datasets
 from fixgrad.cli import cli
 from fixgrad.device import Device
 from fixgrad.digest import state_digest
-from fixgrad.errors import LinkError
+from fixgrad.errors import LinkError, StoreError
 from fixgrad.reference import Reference
 from fixgrad.run import prepare
 from fixgrad.rundir import RunFolder
@@ -452,8 +452,31 @@ def test_deploy_is_refused_where_there_is_no_flash(
 ) -> None:
     assert refusal(12, "deploy", str(trained[0].path), *SIM) == (
         "board posix keeps no checkpoint of this model: it is larger than the flash set aside for "
-        "it, or there is none; fixgrad plan tells both"
+        "it, or there is none (fixgrad plan tells both; sim:// has it as sim://?flash=FILE), or "
+        "the samples it is trained on lie in the flash: stream them"
     )
+
+
+def test_flash_that_is_worn_out_at_the_end_costs_no_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The host hears of the first write and of the last; the folder has the end either way."""
+    file = str(write_run("a.toml"))
+    digest = json.loads(fixgrad("train", file, *SIM, "--out", "b", "--json").stdout)["digest"]
+    save, saves = Device.save, []
+
+    def worn_out(device: Device, position: int, every: int = 0) -> int:
+        saves.append(every)
+        if len(saves) > 1:
+            raise StoreError("worn out")
+        return save(device, position, every)
+
+    monkeypatch.setattr(Device, "save", worn_out)
+    port = ("--port", "sim://?flash=flash")
+    line = refusal(12, "train", file, *port, "--save-every", "5", "--out", "a")
+    assert (line, saves) == ("worn out", [5, 0])
+    resumed = fixgrad("train", "--resume", "a", *SIM, "--json")
+    assert json.loads(resumed.stdout)["digest"] == digest
 
 
 def test_a_run_is_refused_at_its_start_where_the_board_has_no_flash_to_keep_it() -> None:

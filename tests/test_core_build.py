@@ -29,7 +29,7 @@ LINK = ("link.c", "reply.c", "cobs.c", "crc32.c")
 STORE = ("keep.c", "store.c")
 
 # Functions that run once a model, a step or a sample.
-DIVIDING = {"mlp_configure", "mlp_end_batch", "loss_evaluate"}
+DIVIDING = {"mlp_configure", "mlp_end_batch", "loss_evaluate", "mlp_gradient_word"}
 
 
 def _job(config: ModelConfig, state: State, batches: Iterable[Batch | RandomBatch]) -> bytes:

@@ -72,7 +72,7 @@ def test_misspelled_builtin_set_is_guessed(tmp_path: Path) -> None:
         datasets.load("digit", tmp_path)
     assert str(caught.value) == (
         f"no data set or file '{tmp_path / 'digit'}'; did you mean 'digits'? (built in: digits, "
-        "wine, iris, breast_cancer; or a CSV, .npz, .npy or IDX file)"
+        "wine, iris, breast_cancer, diabetes; or a CSV, .npz, .npy or IDX file)"
     )
 
 

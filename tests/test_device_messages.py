@@ -17,8 +17,9 @@ from fixgrad import protocol
 from fixgrad.device import NO_DATASET
 from fixgrad.framing import Decoder, Frame, encode_frame
 from fixgrad.model import ModelConfig, State, state_bytes
+from fixgrad.parts import NO_EXPONENT
 from fixgrad.protocol import InputFormat, Loss, Message, Reason, Region, Status
-from fixgrad.reference import Reference
+from fixgrad.reference import Part, Reference
 from fixgrad.stream import Samples
 from numpy.typing import NDArray
 from small_models import MOMENTUM, SMALL, small_state
@@ -700,6 +701,145 @@ def test_predictions_of_other_losses_agree_with_the_reference(wire: Wire, loss: 
     assert np.array_equal(table[:, OUTPUTS:], reference.logits(data.features))
 
 
+# Parts of a batch
+
+
+REACH_BYTES = 2 * 8
+GRADIENT_BYTES = 4 * SMALL.parameter_count
+
+
+def hold_part(wire: Wire, count: int = 3) -> Part:
+    """Let the device hold a part of `count` samples; return the reference's."""
+    state, data = wire.start(position=100), samples(count, seed=3)
+    payload = header(count) + b"".join(rows_of(data))
+    frame = wire.ask(Message.PART, 100, payload)
+    part = Reference(SMALL, state).part(data.features, data.targets, *LR)
+    values = protocol.unpack(protocol.DATA_ACK_FIELDS, frame.payload)
+    assert (frame.type, frame.pos) == (Message.DATA_ACK, 100 + count)
+    assert (values["status"], values["step"]) == (Status.OK, state.step)
+    assert values["digest"] == Reference(SMALL, state).digest()
+    told = part.reach
+    assert (values["loss_sum"], values["correct"]) == (told.loss, told.correct)
+    assert (values["wsat"], values["asat"], values["bsat"]) == (0, told.saturated, 0)
+    return part
+
+
+def reach_of(part: Part) -> bytes:
+    told = zip(part.reach.exponents, part.reach.amx, strict=True)
+    words = [(NO_EXPONENT if e is None else e, amx.bit_length()) for e, amx in told]
+    return np.array(words, "<i4").tobytes()
+
+
+def exponents_of(part: Part) -> list[int]:
+    return Reference(SMALL, small_state(SMALL)).exponents(part.reach)
+
+
+def scale(wire: Wire, pos: int, exponents: list[int]) -> int:
+    frame = wire.ask(Message.SCALE, pos, np.array(exponents, "<i4").tobytes())
+    assert (frame.type, frame.pos, len(frame.payload)) == (Message.SCALE_ACK, pos, 1)
+    return frame.payload[0]
+
+
+def test_part_is_held_and_its_regions_agree_with_the_reference(wire: Wire) -> None:
+    part = hold_part(wire)
+    words = reach_of(part)
+    for _ in range(2):
+        assert wire.read_region(Region.REACH, 0, REACH_BYTES) == (Status.OK, 103, words)
+    assert wire.read_region(Region.GRADIENT, 0, 4)[0] == Status.BAD_OFFSET
+    exponents = exponents_of(part)
+    sums = b"".join(
+        v.astype("<i4").tobytes() for s in part.sums(exponents) for v in (s.weights, s.biases)
+    )
+    for _ in range(2):
+        assert scale(wire, 103, exponents) == Status.OK
+        assert wire.read_region(Region.GRADIENT, 0, GRADIENT_BYTES) == (Status.OK, 103, sums)
+        assert wire.read_region(Region.GRADIENT, 40, 12)[2] == sums[40:52]
+        assert wire.read_region(Region.REACH, 8, 8) == (Status.OK, 103, words[8:])
+
+
+@pytest.mark.parametrize(
+    ("region", "offset", "count"),
+    [(Region.REACH, 2, 4), (Region.REACH, 0, 6), (Region.REACH, 12, 8),
+     (Region.GRADIENT, 2, 4), (Region.GRADIENT, 4, 2), (Region.GRADIENT, GRADIENT_BYTES, 4)],
+)  # fmt: skip
+def test_regions_of_a_part_are_read_in_whole_words(
+    wire: Wire, region: Region, offset: int, count: int
+) -> None:
+    assert scale(wire, 103, exponents_of(hold_part(wire))) == Status.OK
+    assert wire.read_region(region, offset, count) == (Status.BAD_OFFSET, 103, b"")
+
+
+def test_part_may_come_in_pieces_again_and_twice(wire: Wire) -> None:
+    state, data = wire.start(), samples(3, seed=3)
+    rows = rows_of(data)
+    assert wire.ask(Message.PART, 0, header(3) + rows[0]).pos == 1
+    assert wire.read_region(Region.REACH, 0, 8)[0] == Status.BAD_OFFSET
+    for _ in range(2):
+        assert wire.ask(Message.PART, 1, rows[1] + rows[2]).pos == 3
+    assert wire.ask(Message.PART, 0, header(3) + b"".join(rows)).payload[0] == Status.OK
+    part = Reference(SMALL, state).part(data.features, data.targets, *LR)
+    assert wire.read_region(Region.REACH, 0, REACH_BYTES)[2] == reach_of(part)
+
+
+@pytest.mark.parametrize("type_", [Message.EVAL, Message.INFER, Message.SAVE])
+def test_held_part_refuses_what_would_work_in_its_rows(wire: Wire, type_: Message) -> None:
+    hold_part(wire, 4)
+    before = wire.read_region(Region.REACH, 0, REACH_BYTES)
+    frame = wire.ask(type_, 104, bytes(4 if type_ == Message.SAVE else 6))
+    assert (frame.type, frame.payload[0]) == (Message.DATA_ACK, Status.BAD_STATE)
+    assert wire.read_region(Region.REACH, 0, REACH_BYTES) == before
+
+
+@pytest.mark.parametrize("type_", [Message.DATA, Message.PART])
+def test_held_part_takes_no_more_samples(wire: Wire, type_: Message) -> None:
+    hold_part(wire)
+    before = wire.read_region(Region.REACH, 0, REACH_BYTES)
+    frame = wire.ask(type_, 103, header(1) + rows_of(samples(1))[0])
+    assert (frame.pos, frame.payload[0]) == (103, Status.BAD_SAMPLE)
+    assert wire.read_region(Region.REACH, 0, REACH_BYTES) == before
+
+
+def test_load_and_commit_end_the_holding(wire: Wire) -> None:
+    hold_part(wire)
+    state = small_state(SMALL)
+    assert wire.load(Region.STATE, 0, state.encode()[:2]) == (Status.OK, 0)
+    assert wire.read_region(Region.REACH, 0, REACH_BYTES)[0] == Status.BAD_OFFSET
+    assert wire.commit(run_crc(SMALL, state), RUN + 1) == Status.OK
+    assert wire.read_region(Region.REACH, 0, REACH_BYTES)[0] == Status.BAD_OFFSET
+    data = samples(4)
+    _, values = wire.data(0, header(4) + b"".join(rows_of(data)))
+    assert values["digest"] == reference_after(state, data, 4).digest()
+
+
+def test_hello_and_the_same_commit_keep_the_part(wire: Wire) -> None:
+    hold_part(wire)
+    before = wire.read_region(Region.REACH, 0, REACH_BYTES)
+    wire.hello()
+    assert wire.commit(0, position=100) == Status.OK
+    assert wire.read_region(Region.REACH, 0, REACH_BYTES) == before
+
+
+def test_scale_needs_a_held_part_its_position_and_possible_exponents(wire: Wire) -> None:
+    wire.start(position=103)
+    good = exponents_of(hold_part(wire))
+    assert scale(wire, 102, good) == Status.BAD_STATE
+    for wrong in (2**31 - 1, -(2**31)):
+        assert scale(wire, 103, [good[0], wrong]) == Status.BAD_STATE
+    assert wire.read_region(Region.GRADIENT, 0, 4)[0] == Status.BAD_OFFSET
+    assert scale(wire, 103, good) == Status.OK
+    frame = wire.ask(Message.SCALE, 103, bytes(12))
+    assert (frame.type, frame.payload[0]) == (Message.DATA_ACK, Status.BAD_MESSAGE)
+    wire.start(position=103)
+    assert scale(wire, 103, good) == Status.BAD_STATE
+
+
+def test_part_and_scale_need_a_run(wire: Wire) -> None:
+    wire.hello()
+    for type_ in (Message.PART, Message.SCALE):
+        frame = wire.ask(type_)
+        assert (frame.type, frame.payload[0]) == (Message.NO_SESSION, Reason.RUN)
+
+
 # Damage and unknown messages
 
 
@@ -754,7 +894,7 @@ def test_half_a_frame_and_a_zero_die_alone(wire: Wire) -> None:
     assert wire.data(0, payload)[0] == 4
 
 
-@pytest.mark.parametrize("type_", [0, 8, 100, 0x85, 0xFF])
+@pytest.mark.parametrize("type_", [0, 13, 100, 0x85, 0xFF])
 def test_unknown_type_is_a_bad_message(wire: Wire, type_: int) -> None:
     wire.start(position=3)
     frame = wire.ask(type_)

@@ -135,6 +135,7 @@ def test_board_table_tells_the_link_sizes_of_the_port(root: Path, board_name: st
     assert ("#define PORT_DMA 1\n" in config) == board.dma
     assert int(sizes.get("PORT_DMA_PART_BYTES", 0)) == board.dma_part_bytes
     assert ("#define PORT_BAUD 1\n" in config) == board.changes_baud
+    assert ("#define PORT_PARTS 1\n" in config) == board.shares_batches
 
 
 def test_host_knows_the_room_that_dma_spares(root: Path) -> None:

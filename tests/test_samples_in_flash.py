@@ -265,7 +265,7 @@ def test_a_board_does_not_keep_a_run_whose_samples_are_in_its_flash(url: str) ->
     with Device.open(url) as device:
         delivery = in_flash(samples)
         device.load(SMALL, beginning(), RUN_ID, 0, delivery.region)
-        with pytest.raises(StoreError):
+        with pytest.raises(StoreError, match="samples it is trained on lie in the flash: stream"):
             device.save(0)
         device.load(SMALL, beginning(), RUN_ID, 0, NO_DATASET)
         assert device.save(0) == 1

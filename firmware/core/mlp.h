@@ -48,6 +48,7 @@ struct mlp {
     int8_t lr_exponent;
     bool started;      /* every value of the state was checked */
     bool digest_valid; /* `digest` is that of the state */
+    bool scaled;       /* the held part of a batch was: mlp_part.h */
     uint16_t size;      /* samples of the announced batch; 0: none is announced */
     uint16_t collected; /* of them, those that wait in the rows */
     uint16_t lr_mantissa;

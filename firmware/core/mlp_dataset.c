@@ -2,6 +2,7 @@
 
 #include "bytes.h"
 #include "mlp_internal.h"
+#include "mlp_part.h"
 #include "order.h"
 
 const uint8_t mlp_dataset_none[DATASET_BYTES];
@@ -56,7 +57,8 @@ static void unpack(const mlp_layer_t *layer, const uint8_t *dataset, const uint8
     }
 }
 
-int mlp_dataset_put(mlp_t *m, const uint8_t *dataset, const uint8_t *sample)
+/* The features of a sample, as the model stores them. */
+static const uint8_t *features_of(const mlp_t *m, const uint8_t *dataset, const uint8_t *sample)
 {
     const uint8_t *features = sample;
     if (dataset[DATASET_AT_BITS] != 0) {
@@ -65,7 +67,19 @@ int mlp_dataset_put(mlp_t *m, const uint8_t *dataset, const uint8_t *sample)
         unpack(layer, dataset, sample, row);
         features = row;
     }
+    return features;
+}
+
+int mlp_dataset_put(mlp_t *m, const uint8_t *dataset, const uint8_t *sample)
+{
+    const uint8_t *features = features_of(m, dataset, sample);
     return mlp_put_sample(m, features, sample + packed_bytes(m, dataset));
+}
+
+int mlp_dataset_put_part(mlp_t *m, const uint8_t *dataset, const uint8_t *sample)
+{
+    const uint8_t *features = features_of(m, dataset, sample);
+    return mlp_put_part(m, features, sample + packed_bytes(m, dataset));
 }
 
 uint16_t mlp_dataset_batch(const mlp_t *m, const uint8_t *dataset, uint32_t position)

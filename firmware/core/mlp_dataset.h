@@ -24,6 +24,9 @@ uint32_t mlp_dataset_sample_bytes(const mlp_t *m, const uint8_t *dataset);
 /* Puts a sample as it travels. Returns what mlp_put_sample() returns. */
 int mlp_dataset_put(mlp_t *m, const uint8_t *dataset, const uint8_t *sample);
 
+/* The same with mlp_put_part(). */
+int mlp_dataset_put_part(mlp_t *m, const uint8_t *dataset, const uint8_t *sample);
+
 /* What stands at a position of a run: the samples of the batch that begins there, the last of an
  * epoch may be short; and the sample. The region holds samples. */
 uint16_t mlp_dataset_batch(const mlp_t *m, const uint8_t *dataset, uint32_t position);

@@ -4,6 +4,7 @@
 #include "loss.h"
 #include "mlp_internal.h"
 #include "mlp_model.h"
+#include "mlp_part.h"
 #include "profile.h"
 #include "vector.h"
 
@@ -152,10 +153,9 @@ void mlp_backward_layer(mlp_t *m, uint32_t l)
     }
 }
 
-/* One training step on the collected batch. */
-static void run_step(mlp_t *m)
+/* Forward, loss and backward of the collected batch: layers up to L - 1, and back to F. */
+static inline void learn(mlp_t *m, uint32_t last, uint32_t frozen)
 {
-    const uint32_t last = m->layer_count - 1u, frozen = mlp_frozen(m);
     for (uint32_t l = 0; l < last; l++) {
         profile_enter(PHASE_FORWARD, l);
         mlp_forward_layer(m, l);
@@ -166,6 +166,13 @@ static void run_step(mlp_t *m)
         profile_enter(PHASE_BACKWARD, l);
         mlp_backward_layer(m, l);
     }
+}
+
+/* One training step on the collected batch. */
+static void run_step(mlp_t *m)
+{
+    const uint32_t last = m->layer_count - 1u, frozen = mlp_frozen(m);
+    learn(m, last, frozen);
     for (uint32_t l = frozen; l <= last; l++) {
         profile_enter(PHASE_UPDATE, l);
         mlp_update_layer(m, l, m->size);
@@ -195,9 +202,11 @@ int mlp_begin_batch(mlp_t *m, uint16_t size, uint16_t lr_mantissa, int8_t lr_exp
     return STATUS_OK;
 }
 
-int mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *target)
+/* The last sample of a batch ends in what `finish` does. */
+static inline __attribute__((always_inline)) int put(mlp_t *m, const uint8_t *features,
+                                                     const uint8_t *target, void (*finish)(mlp_t *))
 {
-    if (m->size == 0) {
+    if (m->collected == m->size) { /* none is announced, or a part is held */
         return STATUS_BAD_SAMPLE;
     }
     profile_enter(PHASE_PACK, 0);
@@ -212,9 +221,26 @@ int mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *target)
     }
     m->collected++;
     if (m->collected == m->size) {
-        run_step(m);
+        finish(m);
     }
     return STATUS_OK;
+}
+
+int mlp_put_sample(mlp_t *m, const uint8_t *features, const uint8_t *target)
+{
+    return put(m, features, target, run_step);
+}
+
+static void hold(mlp_t *m)
+{
+    learn(m, m->layer_count - 1u, mlp_frozen(m));
+    profile_leave();
+    m->scaled = false;
+}
+
+int mlp_put_part(mlp_t *m, const uint8_t *features, const uint8_t *target)
+{
+    return put(m, features, target, hold);
 }
 
 /* Works in the rows of the first sample that is still missing: they are free whenever no step

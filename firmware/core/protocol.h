@@ -5,7 +5,7 @@
 
 #define PROTOCOL_VERSION 1
 #define NUMERICS_VERSION 1
-#define PROTOCOL_SCHEMA 0x537f3a0eu
+#define PROTOCOL_SCHEMA 0x0dbb596au
 #define FRAME_HEADER_BYTES 6
 #define FRAME_TRAILER_BYTES 4
 
@@ -16,9 +16,11 @@
 #define MSG_DATA 5
 #define MSG_EVAL 6
 #define MSG_INFER 7
+#define MSG_PART 8
 #define MSG_TRAIN_TO 9
 #define MSG_SAVE 10
 #define MSG_BAUD 11
+#define MSG_SCALE 12
 #define MSG_HELLO_ACK 129
 #define MSG_LOAD_ACK 130
 #define MSG_COMMIT_ACK 131
@@ -29,11 +31,14 @@
 #define MSG_NO_SESSION 136
 #define MSG_SAVE_ACK 138
 #define MSG_BAUD_ACK 139
+#define MSG_SCALE_ACK 140
 
 #define REGION_MODEL 0
 #define REGION_STATE 1
 #define REGION_DATASET 2
 #define REGION_PROFILE 3
+#define REGION_REACH 4
+#define REGION_GRADIENT 5
 
 #define PHASE_NONE 0
 #define PHASE_PACK 1
@@ -185,6 +190,16 @@
 
 #define BAUD_AT_BAUD 0
 #define BAUD_BYTES 4
+
+#define REACH_AT_EXPONENT 0
+#define REACH_AT_AMX_BITS 4
+#define REACH_BYTES 8
+
+#define SCALE_AT_EXPONENT 0
+#define SCALE_BYTES 4
+
+#define SCALE_ACK_AT_STATUS 0
+#define SCALE_ACK_BYTES 1
 
 #define LIMIT_OUTPUTS_MAX 64
 #define LIMIT_BIAS_MAX 268435456

@@ -6,6 +6,7 @@
 #include "keep.h"
 #include "mlp_dataset.h"
 #include "mlp_model.h"
+#include "mlp_part.h"
 #include "port_config.h"
 #include "profile.h"
 #include "protocol.h"
@@ -180,12 +181,60 @@ static HANDLER void handle_load(trainer_t *t, uint32_t pos, const uint8_t *paylo
     reply_frame(t->session, MSG_LOAD_ACK, pos, answer, sizeof answer);
 }
 
+#ifdef PORT_PARTS
+static bool is_readable(uint8_t region)
+{
+    return region == REGION_MODEL || region == REGION_STATE || region == REGION_REACH ||
+           region == REGION_GRADIENT;
+}
+
+/* Offsets and lengths of words are multiples of 4. */
+static bool splits_word(uint8_t region, uint32_t offset, uint32_t count)
+{
+    return region > REGION_STATE && ((offset | count) & 3u) != 0;
+}
+
+static void read_words(const mlp_t *m, uint8_t region, uint32_t index, uint8_t *bytes, size_t count)
+{
+    for (const uint8_t *end = bytes + count; bytes < end; bytes += 4, index++) {
+        bytes_put_u32(bytes, region == REGION_REACH ? mlp_reach_word(m, index)
+                                                    : mlp_gradient_word(m, index));
+    }
+}
+
+/* None where no part is held. */
+static uint32_t word_count(const trainer_t *t, uint8_t region)
+{
+    if (t->run_id == 0 || !mlp_part_held(&t->mlp)) {
+        return 0;
+    }
+    return region == REGION_REACH ? mlp_reach_words(&t->mlp) : mlp_gradient_words(&t->mlp);
+}
+#else
+static bool is_readable(uint8_t region)
+{
+    return region == REGION_MODEL || region == REGION_STATE;
+}
+
+static bool splits_word(uint8_t region, uint32_t offset, uint32_t count)
+{
+    (void)region;
+    (void)offset;
+    (void)count;
+    return false;
+}
+#endif
+
 /* Copies bytes of a region; they lie inside it. */
 static void read_region(const trainer_t *t, uint8_t region, uint32_t offset, uint8_t *bytes,
                         size_t count)
 {
     if (region == REGION_MODEL) {
         mlp_model_read(&t->mlp, offset, bytes, count);
+#ifdef PORT_PARTS
+    } else if (region != REGION_STATE) {
+        read_words(&t->mlp, region, offset / 4u, bytes, count);
+#endif
     } else {
         (void)mlp_state_read(&t->mlp, offset, bytes, count);
     }
@@ -193,6 +242,11 @@ static void read_region(const trainer_t *t, uint8_t region, uint32_t offset, uin
 
 static uint32_t region_bytes(const trainer_t *t, uint8_t region)
 {
+#ifdef PORT_PARTS
+    if (region > REGION_STATE) {
+        return 4u * word_count(t, region);
+    }
+#endif
     return region == REGION_MODEL ? mlp_model_bytes(&t->mlp) : mlp_state_bytes(&t->mlp);
 }
 
@@ -253,11 +307,12 @@ static HANDLER void handle_commit(trainer_t *t, const uint8_t *payload)
 
 static uint8_t check_read(const trainer_t *t, uint8_t region, uint32_t offset, uint32_t count)
 {
-    if (region != REGION_MODEL && region != REGION_STATE) {
+    if (!is_readable(region)) {
         return STATUS_BAD_MESSAGE;
     }
     const uint32_t bytes = region_bytes(t, region);
-    const bool odd = region == REGION_STATE && (offset % 2 != 0 || count % 2 != 0);
+    const bool odd = (region == REGION_STATE && (offset % 2 != 0 || count % 2 != 0)) ||
+                     splits_word(region, offset, count);
     const bool inside = offset <= bytes && count <= bytes - offset;
     if (bytes == 0 || odd || !inside || count > LINK_PAYLOAD_MAX - READ_ACK_BYTES) {
         return STATUS_BAD_OFFSET;
@@ -337,15 +392,28 @@ static int begin_batch(trainer_t *t, const uint8_t *header, uint16_t size)
     return status;
 }
 
-/* Inlined: its frame would weigh on the stack of a step. */
-static inline __attribute__((always_inline)) int apply_sample(trainer_t *t, const uint8_t *sample)
+/* Whether the last sample of a batch that a message brings leaves it held. */
+static inline bool is_part(uint8_t type)
 {
-    const int status = mlp_dataset_put(&t->mlp, t->dataset, sample);
+#ifdef PORT_PARTS
+    return type == MSG_PART;
+#else
+    (void)type;
+    return false;
+#endif
+}
+
+/* Inlined: its frame would weigh on the stack of a step. */
+static inline __attribute__((always_inline)) int apply_sample(trainer_t *t, uint8_t type,
+                                                              const uint8_t *sample)
+{
+    const int status = is_part(type) ? mlp_dataset_put_part(&t->mlp, t->dataset, sample)
+                                     : mlp_dataset_put(&t->mlp, t->dataset, sample);
     if (status == STATUS_OK) {
         t->missing--;
         t->next++;
 #ifdef PORT_STORE
-        if (t->missing == 0) {
+        if (t->missing == 0 && !is_part(type)) {
             keep_every(t);
         }
 #endif
@@ -355,7 +423,8 @@ static inline __attribute__((always_inline)) int apply_sample(trainer_t *t, cons
     return status;
 }
 
-static HANDLER void handle_data(trainer_t *t, uint32_t pos, const uint8_t *payload, size_t count)
+static HANDLER void handle_data(trainer_t *t, uint8_t type, uint32_t pos, const uint8_t *payload,
+                                size_t count)
 {
     const size_t sample = mlp_dataset_sample_bytes(&t->mlp, t->dataset);
     const uint8_t *end = payload + count;
@@ -370,7 +439,7 @@ static HANDLER void handle_data(trainer_t *t, uint32_t pos, const uint8_t *paylo
             status = begin_batch(t, payload, bytes_u16(payload + BATCH_AT_SIZE));
             payload += BATCH_BYTES;
         } else {
-            status = apply_sample(t, payload);
+            status = apply_sample(t, type, payload);
             payload += sample;
         }
     }
@@ -414,7 +483,7 @@ HANDLER bool trainer_work(trainer_t *t)
     }
     int status = t->missing == 0 ? begin_cached(t) : STATUS_OK;
     if (status == STATUS_OK) {
-        status = apply_sample(t, mlp_dataset_at(&t->mlp, t->dataset, t->next));
+        status = apply_sample(t, MSG_TRAIN_TO, mlp_dataset_at(&t->mlp, t->dataset, t->next));
     }
     if (status != STATUS_OK) {
         t->end = 0;
@@ -558,12 +627,44 @@ static HANDLER void handle_save(trainer_t *t, uint32_t pos, const uint8_t *paylo
 }
 #endif
 
+#ifdef PORT_PARTS
+static HANDLER void handle_scale(trainer_t *t, uint32_t pos, const uint8_t *payload)
+{
+    uint8_t status = STATUS_BAD_STATE;
+    if (pos == t->next && mlp_part_held(&t->mlp)) {
+        status = (uint8_t)mlp_part_scale(&t->mlp, payload);
+    }
+    reply_frame(t->session, MSG_SCALE_ACK, pos, &status, sizeof status);
+}
+
+/* Messages that would work in the rows of a held part, or keep its position without its step. */
+static bool is_withheld(const trainer_t *t, uint8_t type)
+{
+    return (type == MSG_EVAL || type == MSG_INFER || type == MSG_SAVE) && mlp_part_held(&t->mlp);
+}
+#endif
+
+static bool needs_run(uint8_t type)
+{
+#ifdef PORT_PARTS
+    if (type == MSG_SCALE) {
+        return true;
+    }
+#endif
+    return type >= MSG_DATA && type <= MSG_SAVE;
+}
+
 bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, uint8_t *payload, size_t count)
 {
-    const bool needs_run = type >= MSG_DATA && type <= MSG_SAVE;
-    if (needs_run && t->run_id == 0) {
+    if (needs_run(type) && t->run_id == 0) {
         return false;
     }
+#ifdef PORT_PARTS
+    if (is_withheld(t, type)) {
+        trainer_acknowledge(t, STATUS_BAD_STATE);
+        return true;
+    }
+#endif
     switch (type) {
     case MSG_LOAD:
         if (count == 0) {
@@ -595,8 +696,17 @@ bool trainer_handle(trainer_t *t, uint8_t type, uint32_t pos, uint8_t *payload, 
     case MSG_INFER:
         handle_infer(t, pos, payload, count);
         return true;
+#ifdef PORT_PARTS
+    case MSG_SCALE:
+        if (count != SCALE_BYTES * t->mlp.layer_count) {
+            break;
+        }
+        handle_scale(t, pos, payload);
+        return true;
+    case MSG_PART:
+#endif
     case MSG_DATA:
-        handle_data(t, pos, payload, count);
+        handle_data(t, type, pos, payload, count);
         return true;
     case MSG_TRAIN_TO:
         handle_train_to(t, pos, payload, count);

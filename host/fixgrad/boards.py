@@ -38,6 +38,7 @@ class Board:
         bauds: the only speeds that it can be changed to; none: all up to its highest.
         store_bytes: flash set aside for checkpoints and a deployed net, two banks; 0: none.
         samples_bytes: flash set aside for samples that are too many for the RAM; 0: none.
+        shares_batches: it can learn a part of a batch that other boards share.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Board:
     bauds: tuple[int, ...] = ()
     store_bytes: int = 0
     samples_bytes: int = 0
+    shares_batches: bool = False
 
     @property
     def window_bytes(self) -> int:
@@ -79,6 +81,11 @@ class Board:
     def link_bytes(self) -> int:
         """RAM of the receive buffer and of the frame that is decoded from it."""
         return self.ring_bytes + self.payload_max + FRAME_OVERHEAD_BYTES
+
+    @property
+    def program_bytes(self) -> int:
+        """RAM of the image's own variables, without the link's buffers."""
+        return self.ram_bytes - self.stack_bytes - self.link_bytes - self.arena_bytes
 
 
 _STM32F103 = partial(
@@ -104,6 +111,7 @@ _STM32F4 = partial(
     dma=True,
     changes_baud=True,
     store_bytes=256 * 1024,
+    shares_batches=True,
 )
 _NRF52 = partial(
     Board,
@@ -117,6 +125,7 @@ _NRF52 = partial(
     dma_part_bytes=64,
     changes_baud=True,
     bauds=(115200, 230400, 250000, 460800, 1_000_000),
+    shares_batches=True,
 )
 _MPS = partial(
     Board,
@@ -250,6 +259,7 @@ _TABLE = (
         changes_baud=True,
         store_bytes=128 * 1024,
         samples_bytes=382 * 1024,
+        shares_batches=True,
     ),
     Board(
         name="bbcmicrobit",
@@ -336,6 +346,7 @@ _TABLE = (
         clock_hz=20_000_000,
         flash_bytes=4 * 1024 * 1024,
         machine="mps2-an505",
+        shares_batches=True,
     ),
     _MPS(
         name="mps3_an547",
@@ -345,6 +356,7 @@ _TABLE = (
         clock_hz=32_000_000,
         flash_bytes=512 * 1024,
         machine="mps3-an547",
+        shares_batches=True,
     ),
 )
 

@@ -7,7 +7,7 @@ import secrets
 import struct
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Protocol
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fixgrad import protocol
+from fixgrad.boards import BOARDS
 from fixgrad.errors import (
     DataError,
     DoesNotFitError,
@@ -22,10 +23,12 @@ from fixgrad.errors import (
     ModelError,
     PortError,
     StoreError,
+    UsageError,
     VersionError,
 )
 from fixgrad.framing import DELIMITER, payload_bytes_max
 from fixgrad.model import ModelConfig, State, state_bytes
+from fixgrad.parts import NO_EXPONENT, LayerSums, Reach, decode_sums, sums_bytes
 from fixgrad.planner import plan
 from fixgrad.protocol import Message, Phase, Region, Status
 from fixgrad.session import (
@@ -73,6 +76,7 @@ _PROFILE = protocol.layout(protocol.PROFILE_FIELDS)
 _SAVE_ACK = protocol.layout(protocol.SAVE_ACK_FIELDS)
 _EVAL_ACK = protocol.layout(protocol.EVAL_ACK_FIELDS)
 _INFER_ACK = protocol.layout(protocol.INFER_ACK_FIELDS)
+_SCALE_ACK = protocol.layout(protocol.SCALE_ACK_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -509,7 +513,9 @@ class Device:
         if status == Status.NO_MEMORY:
             raise StoreError(
                 f"board {self.info.board} keeps no checkpoint of this model: it is larger than the "
-                "flash set aside for it, or there is none; fixgrad plan tells both"
+                "flash set aside for it, or there is none (fixgrad plan tells both; sim:// has it "
+                "as sim://?flash=FILE), or the samples it is trained on lie in the flash: stream "
+                "them"
             )
         if status == Status.STORE_FAILED:
             raise StoreError(
@@ -574,20 +580,116 @@ class Device:
             yield from self._train_cached(stream, start, stop, should_stop)
             return
 
-        def requests() -> Iterator[Request]:
-            at, limit = start, self._payload_limit()
-            while at < stop and not should_stop():
-                payload, count = self._cut_payload(stream, at, stop - at, limit)
-                yield Request(Message.DATA, at, payload, at + count)
-                at += count
-
         position = start
-        for answer in self._exchange(requests()):
+        requests = self._sample_requests(Message.DATA, stream, start, stop, should_stop)
+        for answer in self._exchange(requests):
             progress = self._progress(answer)
             if progress.next > position:
                 self.stats.payload_bytes += (progress.next - position) * stream.sample_bytes
                 position = progress.next
             yield progress
+
+    def _sample_requests(
+        self, type_: Message, stream: Stream, start: int, stop: int, should_stop: Callable[[], bool]
+    ) -> Iterator[Request]:
+        at, limit = start, self._payload_limit()
+        while at < stop and not should_stop():
+            payload, count = self._cut_payload(stream, at, stop - at, limit)
+            yield Request(type_, at, payload, at + count)
+            at += count
+
+    def hold(self, stream: Stream, start: int, stop: int) -> Progress:
+        """Let the device learn a part of a batch and hold it: it takes no step (PART).
+
+        Args:
+            stream: its first sample announces as many as there are up to `stop`.
+            start: first position, which the device wants next.
+            stop: position after the last sample.
+
+        Returns:
+            What the device reports of the part: the state is as it was, the counters are the
+            part's if it was loaded for it.
+
+        Raises:
+            UsageError: the board's firmware cannot.
+            SessionLostError: the device was reset, or holds no run any more.
+            DataError: the device refuses a sample.
+            DoesNotFitError: a sample is larger than the device's payloads.
+            LinkError: the device stopped answering.
+        """
+        requests = self._sample_requests(Message.PART, stream, start, stop, lambda: False)
+        progress = None
+        for answer in self._exchange(requests):
+            if answer.type == Message.DATA_ACK and answer.payload[0] == Status.BAD_MESSAGE:
+                able = ", ".join(name for name, board in BOARDS.items() if board.shares_batches)
+                raise UsageError(
+                    f"board {self.info.board} cannot share a batch: its firmware has no room for "
+                    f"it; sim:// and these can: {able}"
+                )
+            progress = self._progress(answer)
+        if progress is None or progress.next != stop:
+            raise LinkError(f"{self.url}: the device did not take the samples up to {stop}")
+        self.stats.payload_bytes += (stop - start) * stream.sample_bytes
+        return progress
+
+    def reach(self, config: ModelConfig, progress: Progress) -> Reach:
+        """Return what a held part tells before its sums.
+
+        Args:
+            config: the model.
+            progress: what `hold` returned.
+
+        Raises:
+            SessionLostError: the device was reset, or holds no part any more.
+            LinkError: the device stopped answering.
+        """
+        size = config.layer_count * protocol.field_bytes(protocol.REACH_FIELDS)
+        words = np.frombuffer(self._read_held(Region.REACH, size, progress), "<i4").reshape(-1, 2)
+        return Reach(
+            tuple(int(e) if e != NO_EXPONENT else None for e in words[:, 0]),
+            tuple((1 << int(bits)) - 1 for bits in words[:, 1] & 31),
+            progress.loss_sum,
+            progress.correct,
+            progress.asat,
+        )
+
+    def scale(self, exponents: Sequence[int], progress: Progress) -> None:
+        """Tell a device that holds a part the exponents that all parts share; again is harmless.
+
+        Args:
+            exponents: E per layer (NUMERICS section 6, item 1); those of frozen ones do not count.
+            progress: what `hold` returned.
+
+        Raises:
+            SessionLostError: the device was reset, or holds no part any more.
+            LinkError: the device stopped answering.
+        """
+        payload = np.array(exponents, "<i4").tobytes()
+        answer = next(self._exchange([Request(Message.SCALE, progress.next, payload)]))
+        (status,) = self._unpack(_SCALE_ACK, answer, Message.SCALE_ACK)
+        self._require_same_boot(status)
+        self._require_ok(status, "the exponents of the batch")
+
+    def sums(self, config: ModelConfig, progress: Progress) -> list[LayerSums]:
+        """Return the sums of a held part after `scale`, of every layer that is trained.
+
+        Args:
+            config: the model.
+            progress: what `hold` returned.
+
+        Raises:
+            SessionLostError: the device was reset, or holds no part any more.
+            LinkError: the device stopped answering.
+        """
+        data = self._read_held(Region.GRADIENT, sums_bytes(config), progress)
+        return decode_sums(config, data)
+
+    def _read_held(self, region: Region, size: int, progress: Progress) -> bytes:
+        """Read a region of a held part; the position that comes with it must be the part's."""
+        data, positions = self._read_region(region, 0, size)
+        if positions != {progress.next}:
+            raise SessionLostError(f"the device is at {positions}, not at {progress.next}")
+        return data
 
     def _train_cached(
         self, stream: CachedStream, start: int, stop: int, should_stop: Callable[[], bool]
@@ -761,7 +863,7 @@ class Device:
 
     def _read_region(self, region: Region, start: int, count: int) -> tuple[bytes, set[int]]:
         """Return bytes of a region, and every value of `next` that came with them."""
-        chunk = (self.info.payload_max - _READ_ACK.size) // 2 * 2
+        chunk = (self.info.payload_max - _READ_ACK.size) // 4 * 4
         stop = start + count
         requests = (
             Request(Message.READ, at, _READ.pack(region, min(chunk, stop - at)))

@@ -30,9 +30,11 @@ class Message(enum.IntEnum):
     DATA = 0x05
     EVAL = 0x06
     INFER = 0x07
+    PART = 0x08
     TRAIN_TO = 0x09
     SAVE = 0x0A
     BAUD = 0x0B
+    SCALE = 0x0C
     HELLO_ACK = 0x81
     LOAD_ACK = 0x82
     COMMIT_ACK = 0x83
@@ -43,6 +45,7 @@ class Message(enum.IntEnum):
     NO_SESSION = 0x88
     SAVE_ACK = 0x8A
     BAUD_ACK = 0x8B
+    SCALE_ACK = 0x8C
 
 
 class Region(enum.IntEnum):
@@ -53,6 +56,10 @@ class Region(enum.IntEnum):
     DATASET = 2
     PROFILE = 3
     """Read only, and only in images that profile."""
+    REACH = 4
+    """Read only, while a part of a batch is held."""
+    GRADIENT = 5
+    """Read only, once SCALE told the exponents of the whole batch."""
 
 
 class Phase(enum.IntEnum):
@@ -92,7 +99,8 @@ class Status(enum.IntEnum):
     """Offset and length do not lie inside the region, or no MODEL was loaded; or a piece of DATASET
     for the flash may not follow what stands there: detail = where the next one must begin."""
     BAD_STATE = 6
-    """COMMIT: the CRC over MODEL and STATE differs, or a value is out of its range."""
+    """COMMIT: the CRC over MODEL and STATE differs, or a value is out of its range. EVAL, INFER and
+    SAVE: a part of a batch is held. SCALE: none is."""
     BAD_SAMPLE = 7
     """A batch header, feature or target is out of range; samples before it were applied."""
     STORE_FAILED = 8
@@ -224,6 +232,11 @@ SAVE_ACK_FIELDS: Final[tuple[tuple[str, int], ...]] = (("status", 1), ("generati
 BAUD_FIELDS: Final[tuple[tuple[str, int], ...]] = (("baud", 4),)
 """Of BAUD and of BAUD_ACK."""
 PROFILE_FIELDS: Final[tuple[tuple[str, int], ...]] = (("ticks", 4),)
+REACH_FIELDS: Final[tuple[tuple[str, int], ...]] = (("exponent", 4), ("amx_bits", 4))
+"""Of each layer; the exponent is an i32."""
+SCALE_FIELDS: Final[tuple[tuple[str, int], ...]] = (("exponent", 4),)
+"""Of each layer, an i32."""
+SCALE_ACK_FIELDS: Final[tuple[tuple[str, int], ...]] = (("status", 1),)
 NO_SESSION_FIELDS: Final[tuple[tuple[str, int], ...]] = (("reason", 1),)
 
 LIMITS: Final[dict[str, int]] = {
@@ -280,6 +293,9 @@ STRUCTS: Final[dict[str, tuple[tuple[str, int], ...]]] = {
     "SAVE": SAVE_FIELDS,
     "SAVE_ACK": SAVE_ACK_FIELDS,
     "BAUD": BAUD_FIELDS,
+    "REACH": REACH_FIELDS,
+    "SCALE": SCALE_FIELDS,
+    "SCALE_ACK": SCALE_ACK_FIELDS,
 }
 
 

@@ -7,6 +7,7 @@ in any order of summation. Everything between the products is integer arithmetic
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from fixgrad import functions as fn
 from fixgrad.digest import WORD, state_digest
+from fixgrad.errors import DataError
 from fixgrad.functions import Ints
 from fixgrad.limits import (
     BIAS_VELOCITY_MAX,
@@ -25,6 +27,7 @@ from fixgrad.limits import (
     checked_targets,
 )
 from fixgrad.model import INT32_MAX, UPDATE_BUDGET, ModelConfig, State
+from fixgrad.parts import LayerSums, Reach
 from fixgrad.protocol import LIMITS, Activation, Loss
 from fixgrad.threads import single_threaded
 
@@ -111,6 +114,69 @@ class _Delta:
     exponent: Ints
     most: Ints
 
+    def wanted(self, lr_mantissa: int, lr_exponent: int, update_bits: int) -> int | None:
+        """Return the largest E that a sample wants (section 6, item 1)."""
+        wanted = self.exponent + fn.blen(self.most * lr_mantissa) + lr_exponent - update_bits
+        wanted = wanted[self.most > 0]
+        return int(wanted.max()) if wanted.size else None
+
+
+class Part:
+    """Samples of a batch, forward and backward done.
+
+    Attributes:
+        reach: what it tells first.
+        saturated: per layer clamped values of its input (counted in asat).
+    """
+
+    def __init__(
+        self, config: ModelConfig, forward: _Forward, deltas: list[_Delta], rate: tuple[int, int],
+        loss: int, correct: int,
+    ) -> None:  # fmt: skip
+        """Take what forward and backward gave: deltas of the trained layers, (lrm, elr)."""
+        self._config = config
+        self._forward = forward
+        self._deltas = deltas
+        self._rate = rate
+        self.saturated = forward.saturated
+        wanted = (delta.wanted(*rate, config.update_bits) for delta in deltas)
+        self.reach = Reach(
+            (*(None,) * config.frozen, *wanted), tuple(forward.amx), loss, correct,
+            sum(forward.saturated),
+        )  # fmt: skip
+
+    def rows(self, layer: int) -> Ints:
+        """Return what a layer reads, [b, n_in]."""
+        return self._forward.activations[layer]
+
+    def deltas(self, layer: int) -> Ints:
+        """Return a trained layer's errors, [b, n_out] (section 5)."""
+        return self._deltas[layer - self._config.frozen].mantissa
+
+    def scaled(self, layer: int, exponent: int) -> Ints:
+        """Return a trained layer's d' [b, n_out] in the unit of E (section 6, item 2)."""
+        delta = self._deltas[layer - self._config.frozen]
+        mantissa, lr_exponent = self._rate
+        return fn.rs(
+            delta.mantissa * mantissa,
+            (exponent - (delta.exponent + lr_exponent))[:, None],
+            2**self._config.update_bits - 1,
+        )
+
+    def sums(self, exponents: Sequence[int]) -> list[LayerSums]:
+        """Return the sums of every trained layer.
+
+        Args:
+            exponents: E of every layer (`Reference.exponents`); those of frozen ones do not count.
+        """
+        config = self._config
+        return [self._sums(k, exponents[k]) for k in range(config.frozen, config.layer_count)]
+
+    def _sums(self, layer: int, exponent: int) -> LayerSums:
+        scaled, x = self.scaled(layer, exponent), self.rows(layer)
+        assert len(x) * int(np.abs(scaled).max()) * int(np.abs(x).max()) <= UPDATE_BUDGET
+        return LayerSums(_float_product(scaled.T, x).astype(np.int32), scaled.sum(axis=0))
+
 
 class Reference:
     """A model trained in the arithmetic of docs/NUMERICS.md.
@@ -163,21 +229,100 @@ class Reference:
             return self._step(x, y, lr_mantissa, lr_exponent)
 
     def _step(self, x: Ints, y: Ints, lr_mantissa: int, lr_exponent: int) -> StepResult:
+        part = self._part(x, y, lr_mantissa, lr_exponent)
+        reach = part.reach
+        details = self._apply(reach, part.sums(self.exponents(reach)), part.saturated)
+        return StepResult(min(reach.loss, WORD - 1), reach.correct, details)
+
+    def part(
+        self, features: Features, targets: Targets, lr_mantissa: int, lr_exponent: int
+    ) -> Part:
+        """Compute what a part of a batch gives to a step; the state stays as it is.
+
+        `apply` takes the step from the parts of a batch: `Reach.of_batch` of their `reach`, then
+        `add_sums` of their `sums` for the `exponents` of the batch.
+
+        Args:
+            features: input mantissas [b, n[0]], 1 <= b <= batch.
+            targets: as for `step`.
+            lr_mantissa: lrm, 1..2**15.
+            lr_exponent: elr, -64..63.
+
+        Raises:
+            DataError: as for `step`.
+        """
+        config = self.config
+        check_batch(config, len(features), lr_mantissa, lr_exponent)
+        x = checked_features(config, features)
+        y = checked_targets(config, targets, len(features))
+        with single_threaded():
+            return self._part(x, y, lr_mantissa, lr_exponent)
+
+    def exponents(self, reach: Reach) -> list[int]:
+        """Return E of every layer (section 6, item 1) for a whole batch; 0 in frozen layers."""
+        config = self.config
+        fraction = config.velocity_bits if config.momentum else 0
+        exponents = [0] * config.layer_count
+        for layer in range(config.frozen, config.layer_count):
+            unit = self._update_unit(layer)
+            wanted = reach.exponents[layer]
+            least = unit - 24 if wanted is None else max(unit - 24, wanted)
+            exponents[layer] = min(least, unit - 1 - fraction)
+        return exponents
+
+    def apply(self, reach: Reach, sums: Sequence[LayerSums]) -> None:
+        """Train one batch of which only the sums are known: the update and the end of the batch.
+
+        Args:
+            reach: of the whole batch.
+            sums: of the whole batch, one for each layer from `frozen` on: G [n_out, n_in] and gb
+                [n_out] in the unit of `exponents(reach)`.
+
+        Raises:
+            DataError: a sum has another shape, or is larger than a batch's can be.
+        """
+        config = self.config
+        shapes = [w.shape for w in self.state.weights[config.frozen :]]
+        for layer, (shape, given) in enumerate(zip(shapes, sums, strict=True), config.frozen):
+            if given.weights.shape != shape or given.biases.shape != shape[:1]:
+                raise DataError(f"layer {layer}: the sums have another shape than its weights")
+            largest = max(int(np.abs(v).max()) for v in (given.weights, given.biases))
+            if largest > UPDATE_BUDGET:
+                raise DataError(f"layer {layer}: a sum of {largest} is no batch's")
+        with single_threaded():
+            self._apply(reach, sums, [0] * config.layer_count)
+
+    def _part(self, x: Ints, y: Ints, lr_mantissa: int, lr_exponent: int) -> Part:
         forward = self._forward(x)
         error, exponent, losses = self._error(forward.logits, y)
         correct = int(np.count_nonzero(self._correct(forward.logits, y)))
         deltas = self._backward(forward, error, exponent)
-        frozen = self.config.frozen
-        details = tuple(
-            _frozen_detail(forward, layer) if layer < frozen
-            else self._update(layer, forward, deltas[layer - frozen], lr_mantissa, lr_exponent)
-            for layer in range(self.config.layer_count)
+        return Part(
+            self.config, forward, deltas, (lr_mantissa, lr_exponent), int(losses.sum()), correct
         )
-        self._end_batch(forward.amx)
+
+    def _apply(
+        self, reach: Reach, sums: Sequence[LayerSums], saturated: Sequence[int]
+    ) -> tuple[LayerDetail, ...]:
+        """Update every layer and end the batch.
+
+        Args:
+            reach: of the batch.
+            sums: of each trained layer.
+            saturated: per layer, for the details alone.
+        """
+        frozen, exponents = self.config.frozen, self.exponents(reach)
+        details = tuple(
+            self._update(k, exponents[k], sums[k - frozen], reach.amx[k], saturated[k])
+            if k >= frozen
+            else LayerDetail(reach.amx[k], 0, 0, False, saturated[k], 0, False)
+            for k in range(self.config.layer_count)
+        )
+        self._end_batch(reach.amx)
         self.wsat = (self.wsat + sum(d.saturated for d in details)) % WORD
-        self.asat = (self.asat + sum(forward.saturated)) % WORD
+        self.asat = (self.asat + reach.saturated) % WORD
         self.bsat = (self.bsat + sum(d.biases_saturated for d in details)) % WORD
-        return StepResult(min(int(losses.sum()), WORD - 1), correct, details)
+        return details
 
     def logits(self, features: Features) -> Int32s:
         """Return the last layer's accumulators [N, n[L]] for features [N, n[0]]."""
@@ -337,35 +482,28 @@ class Reference:
 
     # Section 6
 
+    def _update_unit(self, layer: int) -> int:
+        return self.state.weight_exponent[layer] - self.state.activation_exponent[layer]
+
     def _update(
-        self, layer: int, forward: _Forward, delta: _Delta, lr_mantissa: int, lr_exponent: int
+        self, layer: int, exponent: int, sums: LayerSums, amx: int, activations_saturated: int
     ) -> LayerDetail:
-        config, state = self.config, self.state
+        state = self.state
         e_w, e_x = state.weight_exponent[layer], state.activation_exponent[layer]
-        fraction = config.velocity_bits if config.momentum else 0
-        wanted = delta.exponent + fn.blen(delta.most * lr_mantissa) + lr_exponent
-        wanted = wanted[delta.most > 0] - config.update_bits
-        exponent = int(wanted.max(initial=e_w - e_x - 24))
-        exponent = min(exponent, e_w - e_x - 1 - fraction)
-        shift = e_w - e_x - exponent
-        scaled = fn.rs(
-            delta.mantissa * lr_mantissa,
-            (exponent - (delta.exponent + lr_exponent))[:, None],
-            2**config.update_bits - 1,
-        )
-        x = forward.activations[layer]
-        saturated, unchanged, still = self._update_weights(layer, scaled, x, shift)
-        biases_saturated = self._update_bias(layer, scaled.sum(axis=0), shift + 2 * e_x)
-        widened = config.widen and saturated and e_w < LIMITS["WEIGHT_EXPONENT_MAX"]
+        shift = self._update_unit(layer) - exponent
+        saturated, unchanged, still = self._update_weights(layer, sums.weights, shift)
+        gradient = sums.biases.astype(np.int64)
+        biases_saturated = self._update_bias(layer, gradient, shift + 2 * e_x)
+        widened = self.config.widen and saturated and e_w < LIMITS["WEIGHT_EXPONENT_MAX"]
         if widened:
             self._widen(layer)
         return LayerDetail(
-            forward.amx[layer], exponent, shift, saturated, forward.saturated[layer],
-            biases_saturated, widened, unchanged, still,
-        )
+            amx, exponent, shift, saturated, activations_saturated, biases_saturated, widened,
+            unchanged, still,
+        )  # fmt: skip
 
     def _update_weights(
-        self, layer: int, scaled: Ints, x: Ints, shift: int
+        self, layer: int, gradient: NDArray[np.integer], shift: int
     ) -> tuple[bool, int, int]:
         """Update and round the weights (items 3 and 5).
 
@@ -374,9 +512,8 @@ class Reference:
 
         int32 throughout: |G| <= 2**30 and the noise is below 2**24; |V * mu| < 2**23.
         """
-        assert len(x) * int(np.abs(scaled).max()) * int(np.abs(x).max()) <= UPDATE_BUDGET
         weights = self.state.weights[layer]
-        g = _float_product(scaled.T, x).astype(np.int32)
+        g = gradient.astype(np.int32)
         r = self._draw(weights.size).reshape(weights.shape)
         moving = g != 0 if self.counts_unchanged else None
         saturated = False
@@ -447,7 +584,7 @@ class Reference:
 
     # Section 7
 
-    def _end_batch(self, amx: list[int]) -> None:
+    def _end_batch(self, amx: Sequence[int]) -> None:
         config, state = self.config, self.state
         if config.decay_every and state.step % config.decay_every == config.decay_every - 1:
             for weights in state.weights[config.frozen :]:
@@ -483,11 +620,6 @@ class Reference:
                     velocity = state.bias_velocities[index]
                     velocity[...] = np.clip(2 * velocity, -BIAS_VELOCITY_MAX, BIAS_VELOCITY_MAX)
         state.low[index - 1] = low
-
-
-def _frozen_detail(forward: _Forward, layer: int) -> LayerDetail:
-    """Return what a step did in a layer that is not trained."""
-    return LayerDetail(forward.amx[layer], 0, 0, False, forward.saturated[layer], 0, False)
 
 
 def _float_product(a: NDArray[np.integer], b: NDArray[np.integer]) -> Floats:

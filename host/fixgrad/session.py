@@ -43,13 +43,17 @@ POLL_S = 1.0
 """Pause between two questions how far a TRAIN_TO has come."""
 
 # Looking a member up in its enumeration takes longer than comparing it: here once for all frames.
-_COMMIT, _DATA, _LOAD, _READ, _SAVE, _TRAIN_TO = (
-    Message.COMMIT, Message.DATA, Message.LOAD, Message.READ, Message.SAVE, Message.TRAIN_TO,
+_COMMIT, _DATA, _LOAD, _PART, _READ, _SAVE, _TRAIN_TO = (
+    Message.COMMIT, Message.DATA, Message.LOAD, Message.PART, Message.READ, Message.SAVE,
+    Message.TRAIN_TO,
 )  # fmt: skip
 _DATA_ACK, _READ_ACK, _NO_SESSION = Message.DATA_ACK, Message.READ_ACK, Message.NO_SESSION
 _OK, _CORRUPT, _BAD_MESSAGE = Status.OK, Status.CORRUPT, Status.BAD_MESSAGE
 _ONLY_OK = bytes([Status.OK])
 _ONLY_CORRUPT = bytes([Status.CORRUPT])
+_STREAMED = (_DATA, _PART)
+_AT_POSITIONS = (_DATA, _PART, _TRAIN_TO)
+"""A DATA_ACK with a position answers them."""
 _DATASET = bytes([Region.DATASET])
 _QUESTION = pack(READ_FIELDS, region=NO_REGION, count=0)
 
@@ -69,7 +73,7 @@ class Request(NamedTuple):
         type: message type.
         pos: position, offset, nonce or tag.
         payload: the payload.
-        end: for DATA and TRAIN_TO the position after its last sample.
+        end: for DATA, PART and TRAIN_TO the position after its last sample.
     """
 
     type: Message
@@ -540,7 +544,7 @@ class Session:
         if not self._pending:
             return False
         request = self._pending[0].request
-        return request.type == _DATA and request.pos == pos
+        return request.type in _STREAMED and request.pos == pos
 
     def _is_on_the_way(self, pos: int) -> bool:
         """Return whether a position lies before the end of the TRAIN_TO that was sent."""
@@ -558,7 +562,7 @@ class Session:
             return 1
         if request.type == _SAVE and frame.payload[:1] != _ONLY_OK:
             return 1  # with the device's position, which may be another one
-        if request.type not in (_DATA, _TRAIN_TO):
+        if request.type not in _AT_POSITIONS:
             return int(_echoes(frame, request))
         count = 0
         for pending in self._pending:
@@ -627,13 +631,13 @@ class Session:
 
 
 def _answer_type(request: Request) -> int:
-    return _DATA_ACK if request.type == _TRAIN_TO else request.type | 0x80
+    return _DATA_ACK if request.type in _AT_POSITIONS else request.type | 0x80
 
 
 def _brings_samples(request: Request) -> bool:
     """Return whether a request belongs to the samples' way to the device."""
     loads = request.type == _LOAD and request.payload[:1] == _DATASET
-    return loads or request.type in (_DATA, _TRAIN_TO)
+    return loads or request.type in _AT_POSITIONS
 
 
 def _echoes(frame: Frame, request: Request) -> bool:

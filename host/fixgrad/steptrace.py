@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fixgrad.bench import WARM_STEPS
 from fixgrad.model import ModelConfig, State
-from fixgrad.reference import Reference, _Delta, _Forward
+from fixgrad.reference import Reference
 from fixgrad.stream import Samples, Schedule
 
 Ints = NDArray[np.int64]
@@ -32,27 +32,6 @@ class LayerTrace:
     shift: int
 
 
-class _Recorder(Reference):
-    """The reference, with the last step's layers."""
-
-    def __init__(self, config: ModelConfig, state: State) -> None:
-        super().__init__(config, state)
-        self.deltas: list[Ints] = []
-        self.layers: list[LayerTrace] = []
-
-    def _backward(self, forward: _Forward, error: Ints, exponent: int) -> list[_Delta]:
-        deltas = super()._backward(forward, error, exponent)
-        self.deltas = [delta.mantissa for delta in deltas]
-        self.layers = []
-        return deltas
-
-    def _update_weights(
-        self, layer: int, scaled: Ints, x: Ints, shift: int
-    ) -> tuple[bool, int, int]:
-        self.layers.append(LayerTrace(x, self.deltas[layer], scaled, shift))
-        return super()._update_weights(layer, scaled, x, shift)
-
-
 def trace_step(
     config: ModelConfig, initial: State, samples: Samples, schedule: Schedule
 ) -> list[LayerTrace]:
@@ -64,10 +43,19 @@ def trace_step(
         samples: training samples.
         schedule: the steps; the first ones warm the state up.
     """
-    reference = _Recorder(config, initial)
-    for step in range(min(WARM_STEPS, schedule.steps - 1) + 1):
+    reference = Reference(config, initial)
+    last = min(WARM_STEPS, schedule.steps - 1)
+    for step in range(last + 1):
         indices = schedule.step_indices(step)
-        reference.step(
-            samples.features[indices], samples.targets[indices], *schedule.learning_rate(step)
+        batch = samples.features[indices], samples.targets[indices]
+        if step < last:
+            reference.step(*batch, *schedule.learning_rate(step))
+    part = reference.part(*batch, *schedule.learning_rate(last))
+    state, exponents = reference.state, reference.exponents(part.reach)
+    return [
+        LayerTrace(
+            part.rows(k), part.deltas(k), part.scaled(k, exponents[k]),
+            state.weight_exponent[k] - state.activation_exponent[k] - exponents[k],
         )
-    return reference.layers
+        for k in range(config.frozen, config.layer_count)
+    ]  # fmt: skip

@@ -6,6 +6,7 @@
 #define PORT_STORE 1
 #define PORT_SAMPLES 1
 #define PORT_BAUD 1
+#define PORT_PARTS 1
 
 #define ARENA_BYTES 6000u
 #define BANK_BYTES 4096u

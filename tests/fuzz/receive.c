@@ -59,7 +59,7 @@ static void send_frame(link_t *l, const uint8_t *piece, size_t count)
     uint8_t frame[LINK_FRAME_MAX] = {0};
     uint8_t wire[2u * LINK_FRAME_MAX];
     const size_t head = FRAME_HEADER_BYTES;
-    frame[0] = count > 0 ? piece[0] % 12u : 0u;
+    frame[0] = count > 0 ? piece[0] % 13u : 0u;
     frame[1] = l->trainer.session == 0 ? 1u : l->trainer.session;
     if (count > 1) {
         frame[2] = piece[1]; /* offsets and positions are small */
@@ -67,7 +67,8 @@ static void send_frame(link_t *l, const uint8_t *piece, size_t count)
     const size_t room = sizeof frame - head - FRAME_TRAILER_BYTES;
     const size_t payload = count > 2 ? (count - 2 < room ? count - 2 : room) : 0;
     memcpy(frame + head, count > 2 ? piece + 2 : piece, payload);
-    if (frame[0] == MSG_DATA || frame[0] == MSG_TRAIN_TO || frame[0] == MSG_SAVE) {
+    if (frame[0] == MSG_DATA || frame[0] == MSG_PART || frame[0] == MSG_TRAIN_TO ||
+        frame[0] == MSG_SAVE || frame[0] == MSG_SCALE) {
         bytes_put_u32(frame + 2, l->trainer.next + (frame[2] > 200u));
     }
     bytes_put_u32(frame + head + payload, crc32_update(0, frame, head + payload));

@@ -61,7 +61,7 @@ BAUDS = (BAUD_AT_START, 230_400, 1_000_000, 2_000_000, 3_000_000)
 CUTS_MAX = 6
 """Power failures of the flash in a run at most: between two of them a save must end."""
 
-HOSTS_MAX = 2000
+HOSTS_MAX = 10_000
 LOST_LINK = ("stopped answering", "nothing answers", "is not fixgrad", "does not answer HELLO",
              "kept changing", "lost its state")  # fmt: skip
 

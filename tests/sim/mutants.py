@@ -23,7 +23,7 @@ SEEDS = 400
 TIMEOUT_S = 600
 TESTS = (
     "test_fault_simulation.py", "test_framing.py", "test_session.py", "test_training.py",
-    "test_keep.py", "test_store.py", "test_baud.py", "test_delivery.py",
+    "test_keep.py", "test_store.py", "test_baud.py", "test_delivery.py", "test_device_messages.py",
 )  # fmt: skip
 DRIVERS = "test_receive.py"
 """Of the drivers, which no simulated run has."""
@@ -51,6 +51,7 @@ STATE = "firmware/core/mlp_state.c"
 TRAIN, UPDATE = "firmware/core/mlp_train.c", "firmware/core/mlp_update.c"
 SESSION, FRAMING = "host/fixgrad/session.py", "host/fixgrad/framing.py"
 DELIVERY = "host/fixgrad/delivery.py"
+PART = "firmware/core/mlp_part.c"
 DEVICE, TRAINING = "host/fixgrad/device.py", "host/fixgrad/training.py"
 PORTS = "firmware/ports/"
 RECEIVE, USART = f"{PORTS}cortexm/receive.c", f"{PORTS}stm32/usart.c"
@@ -105,8 +106,8 @@ MUTANTS = (
     Mutant(TRAINER, "    if (run_id == t->run_id) {", "    if (t->run_id != 0) {"),
     Mutant(
         TRAINER,
-        "needs_run && t->run_id == 0",
-        "needs_run && t->run_id == 0 && !has_model(t)",
+        "needs_run(type) && t->run_id == 0",
+        "needs_run(type) && t->run_id == 0 && !has_model(t)",
     ),
     Mutant(
         TRAINER,
@@ -215,7 +216,11 @@ MUTANTS = (
     Mutant(TRAINER, "(pos == t->next && t->missing == 0) {", "(pos != ~0u && t->missing == 0) {"),
     Mutant(TRAINER, "if (pos == t->next && t->missing == 0) {", "if (pos == t->next) {"),
     Mutant(TRAINER, "    t->save_every = 0;\n", ""),
-    Mutant(TRAINER, "        if (t->missing == 0) {\n            k", "        {\n            k"),
+    Mutant(
+        TRAINER,
+        "        if (t->missing == 0 && !is_part(type)) {\n            k",
+        "        {\n            k",
+    ),
     Mutant(KEEP, "% t->save_every == 0", "% t->save_every != 0"),
     Mutant(KEEP, "KEPT_AT_DATASET, size.dataset);", "KEPT_AT_DATASET, 0);"),
     Mutant(KEEP, "- KEPT_HEAD_BYTES - size.state);", "- KEPT_HEAD_BYTES - size.state + 1u);"),
@@ -243,6 +248,10 @@ MUTANTS = (
     Mutant(TRAINING, "if (info.run_id, info.next) == (run_id, position):", "if True:"),
     # Samples in the device's flash.
     Mutant(TRAINER, "t->dataset) <= t->cache.filled;", "t->dataset) != 0;"),
+    # Parts of a batch.
+    Mutant(PART, "l < layers && !m->scaled; l++", "l < layers; l++"),
+    Mutant(PART, "m->size != 0 && m->collected == m->size", "m->collected == m->size"),
+    Mutant(PART, "exponent >= unit - 24 && exponent", "exponent"),
     # Reception: EasyDMA by parts, and what becomes of bytes that DMA leaves out.
     Mutant(UARTE, "        parts[at + i] = BLANK;\n", "        (void)i;\n"),
     Mutant(UARTE, "parts[at + stored - 1u] == BLANK", "parts[at + stored - 1u] == 0"),
@@ -284,7 +293,8 @@ def is_found(tree: Path, seeds: int, file: str = "") -> str:
     """Return what found the bug in a file of a tree, or an empty string."""
     environment = {**os.environ, "PYTHONPATH": str(tree / "host")}
     own = {SESSION: "test_session.py", FRAMING: "test_framing.py", STORE: "test_store.py",
-           KEEP: "test_keep.py", TRAINING: "test_training.py"}.get(file, TESTS[0])  # fmt: skip
+           KEEP: "test_keep.py", TRAINING: "test_training.py",
+           PART: "test_device_messages.py"}.get(file, TESTS[0])  # fmt: skip
     tests = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", f"not ({TOO_LONG})"]
     others = [f"tests/{name}" for name in TESTS if name != own]
     commands = {
@@ -294,7 +304,7 @@ def is_found(tree: Path, seeds: int, file: str = "") -> str:
     }
     if file.startswith(PORTS):
         commands = {DRIVERS: [*tests, f"tests/{DRIVERS}"]}
-    elif file not in (SESSION, FRAMING):
+    elif file not in (SESSION, FRAMING, PART):
         commands = dict(sorted(commands.items(), key=lambda item: item[0] != "campaign 7"))
     for name, arguments in commands.items():
         try:

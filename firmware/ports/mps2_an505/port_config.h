@@ -4,6 +4,7 @@
 
 #define LINK_PAYLOAD_MAX 1024u
 #define PORT_RING_BYTES 4096u
+#define PORT_PARTS 1
 
 #define PORT_UART 0x50200000u /* the secure alias */
 #define PORT_UART_HZ 20000000u

@@ -7,6 +7,7 @@
 #define PORT_RING_BYTES 4096u
 #define PORT_STORE 1
 #define PORT_SAMPLES 1
+#define PORT_PARTS 1
 #define PORT_BAUD 1
 #define PORT_DMA 1
 #define PORT_DMA_PART_BYTES 64u

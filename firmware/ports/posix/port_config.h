@@ -7,5 +7,6 @@
 #define PORT_STORE 1
 #define PORT_SAMPLES 1
 #define PORT_BAUD 1
+#define PORT_PARTS 1
 
 #endif

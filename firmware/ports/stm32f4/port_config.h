@@ -8,5 +8,6 @@
 #define PORT_SAMPLES 1
 #define PORT_BAUD 1
 #define PORT_DMA 1
+#define PORT_PARTS 1
 
 #endif

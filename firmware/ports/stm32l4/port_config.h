@@ -7,6 +7,7 @@
 #define PORT_STORE 1
 #define PORT_SAMPLES 1
 #define PORT_BAUD 1
+#define PORT_PARTS 1
 #define PORT_DMA 1
 #define PORT_DMA_STOPS 1
 #define PORT_DMA_LEAVES_OUT_DAMAGE 1

@@ -152,15 +152,12 @@ def _report(measured: _Bench) -> dict[str, object]:
         ],
         "ram": {
             "model_bytes": plan(config).arena_bytes,
-            "program_bytes": None if board is None else _program_bytes(board),
+            "link_bytes": None if board is None else board.link_bytes,
+            "program_bytes": None if board is None else board.program_bytes,
             "stack_bytes": None if board is None else board.stack_bytes,
         },
         "flash_bytes": None if board is None else flash_bytes(board),
     }
-
-
-def _program_bytes(board: Board) -> int:
-    return board.ram_bytes - board.stack_bytes - board.arena_bytes
 
 
 def _print(measured: _Bench) -> None:
@@ -189,7 +186,7 @@ def _print(measured: _Bench) -> None:
     if board is not None:
         flash = flash_bytes(board)
         print_line(
-            f"RAM: model and batch {plan(config).arena_bytes:,}, program "
-            f"{_program_bytes(board):,}, stack {board.stack_bytes:,} bytes; "
+            f"RAM: model and batch {plan(config).arena_bytes:,}, link {board.link_bytes:,}, "
+            f"program {board.program_bytes:,}, stack {board.stack_bytes:,} bytes; "
             f"flash: {'not built' if flash is None else f'{flash:,} bytes'}"
         )

@@ -94,7 +94,7 @@ def _print_memory(config: ModelConfig, views: list[Outlook]) -> None:
             f"{board.ram_bytes:,}",
             f"{board.stack_bytes:,}",
             f"{board.link_bytes:,}",
-            f"{_program_bytes(view):,}",
+            f"{board.program_bytes:,}",
             f"{board.arena_bytes:,}",
             f"{_left_bytes(view):,}",
             f"{0 if view.cached_in_flash else view.cached_bytes:,}",
@@ -123,12 +123,6 @@ def _print_flash(views: list[Outlook]) -> None:
             "keeps checkpoints" if view.keeps_checkpoints else "keeps none",
         )
     print_table(table)
-
-
-def _program_bytes(view: Outlook) -> int:
-    """Return the RAM of the image's own variables, without the link's buffers."""
-    board = view.board
-    return board.ram_bytes - board.stack_bytes - board.arena_bytes - board.link_bytes
 
 
 def _left_bytes(view: Outlook) -> int:
@@ -248,7 +242,7 @@ def _report_board(view: Outlook) -> dict[str, object]:
         "ram_bytes": board.ram_bytes,
         "stack_bytes": board.stack_bytes,
         "link_bytes": board.link_bytes,
-        "program_bytes": _program_bytes(view),
+        "program_bytes": board.program_bytes,
         "model_bytes": board.arena_bytes,
         "cached_bytes": view.cached_bytes,
         "cached_in_flash": view.cached_in_flash,

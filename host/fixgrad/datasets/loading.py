@@ -183,7 +183,7 @@ def _find_labels(path: Path) -> Path:
 
 
 def _missing(path: Path, source: str) -> str:
-    built_in = ", ".join(BUILTIN_CLASSES)
+    built_in = ", ".join(BUILTIN_NAMES)
     close = difflib.get_close_matches(source.lower(), BUILTIN_NAMES, 1)
     near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     close = close or difflib.get_close_matches(path.name, near, 1)
