@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from fixgrad.board import Board
 from fixgrad.boards import BOARDS
 from fixgrad.cli import cli
 from fixgrad.cluster import cluster
-from fixgrad.errors import RunFileError, UsageError
+from fixgrad.errors import FixgradError, RunFileError, UsageError
 from fixgrad.run import prepare
 from fixgrad.runfile import format_run, load_run
 from fixgrad.sweep.driver import run_sweep
@@ -90,9 +91,11 @@ def test_a_trial_is_the_run_that_its_run_file_makes(swept: Path, tmp_path: Path)
     """Trained again from the written file, the best trial ends in the digest it was kept with."""
     outcome = Records.open(swept).best(BOARDS["disco_f100rb"])
     target = tmp_path / "best.toml"
-    arguments = ["sweep", "best", str(swept), "--board", "disco_f100rb", "--out", str(target)]
-    done = CliRunner().invoke(cli, arguments)
-    assert done.exit_code == 0, done.output
+    arguments = ["sweep", "best", str(swept), "--out", str(target), "--board"]
+    for board, port in (("nrf52_dk", "URL"), ("disco_f100rb", "qemu://disco_f100rb")):
+        done = CliRunner().invoke(cli, [*arguments, board])
+        assert done.exit_code == 0, done.output
+        assert done.stderr == f"next: fixgrad train {target} --port {port}\n"
     prepared = prepare(load_run(target))
     with Board("sim://") as board:
         assert f"{board.train(prepared).digest:08x}" == outcome.detail["digest"]
@@ -304,6 +307,51 @@ def test_folder_of_another_sweep_is_refused(swept: Path, tmp_path: Path) -> None
     done = CliRunner().invoke(cli, ["sweep", str(other), "--out", str(swept)])
     assert done.exit_code == RunFileError.exit_code
     assert "holds a sweep of other settings" in done.stderr
+
+
+def test_run_file_without_a_validation_part_gets_one(client: Client, tmp_path: Path) -> None:
+    """As `fixgrad new` writes it: with every default, validation_fraction = 0 among them."""
+    file = write(tmp_path, trials=2, text=SWEEP.replace('"500", ', ""))
+    whole = tmp_path / "iris.toml"
+    whole.write_text(format_run(load_run(whole)), encoding="utf-8")
+    assert load_run(whole).data.validation_fraction == 0
+    outcomes = run_sweep(load_sweep(file), tmp_path / "out", client)
+    assert [outcome.status for outcome in outcomes] == ["complete", "complete"]
+    run = Records.open(tmp_path / "out").run(outcomes[0])
+    assert run.data.validation_fraction == 0.2
+
+
+def test_sweep_without_a_complete_trial_says_why(tmp_path: Path) -> None:
+    text = SWEEP.replace("{{low = 4, high = 16, step = 4}}", "[-1]")
+    file = write(tmp_path, trials=2, text=text.replace('"500", ', ""))
+    arguments = ["sweep", str(file), "--out", str(tmp_path / "out"), "--workers", "1"]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, done.output
+    assert "2 of 2 trials were refused, such as trial 0: " in done.stderr
+    assert "batch_size = -1: out of range" in done.stderr
+    assert done.stdout.startswith("2 trials, 0 on the front; kept in ")
+    assert "2 refused" in (tmp_path / "out" / "front.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("sweep.json", "{}", "sweep.json is damaged; start the sweep again in another --out"),
+        ("sweep.json", "[]", "sweep.json is damaged; start the sweep again in another --out"),
+        ("journal", "{", "journal is damaged; start the sweep again in another --out"),
+        ("trials/000000.json", '{"number": 0, "values": 1, "status": "complete", "figures": {}, '
+         '"detail": {}, "seconds": {}}', "000000.json is damaged; delete it and start the sweep"),
+    ],
+)  # fmt: skip
+def test_damaged_folder_is_told(
+    client: Client, swept: Path, tmp_path: Path, name: str, damage: str, message: str
+) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(swept, folder)
+    (folder / name).write_text(damage + "\n", encoding="utf-8")
+    with pytest.raises(FixgradError) as error:
+        run_sweep(load_sweep(write(swept.parent, trials=9)), folder, client)
+    assert message in str(error.value)
 
 
 def test_missing_extra_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

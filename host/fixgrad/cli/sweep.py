@@ -52,7 +52,7 @@ def search(
         from fixgrad.sweep.page import write_page
         from fixgrad.sweep.records import Records
         from fixgrad.sweep.sweepfile import load_sweep
-        from fixgrad.sweep.trial import Outcome
+        from fixgrad.sweep.trial import REFUSED, Outcome
 
     wanted = load_sweep(sweep_file)
     folder = out or _DEFAULT_FOLDER / sweep_file.stem
@@ -74,6 +74,12 @@ def search(
             f"stopped; finished trials are kept in {folder}, the same command goes on"
         ) from error
     table = records.write_tables()
+    refused = [outcome for outcome in records.outcomes() if outcome.status == REFUSED]
+    if refused:
+        note(
+            f"{len(refused)} of {len(table)} trials were refused, such as trial "
+            f"{refused[0].number}: {refused[0].detail.get('reason')}"
+        )
     write_page(records, table)
     front = records.front()
     if as_json:
@@ -110,7 +116,8 @@ def best(folder: Path | None, board: str, out: Path | None, as_json: bool) -> No
         print_json({"run_file": str(target), **_report(outcome)})
         return
     print_line(f"wrote {target}: trial {outcome.number}, {_text('', outcome.figures)}")
-    note(f"next: fixgrad train {target} --port qemu://{board}")
+    port = f"qemu://{board}" if BOARDS[board].machine else "URL"
+    note(f"next: fixgrad train {target} --port {port}")
 
 
 def _newest() -> Path:

@@ -19,7 +19,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from fixgrad.errors import UsageError
+from fixgrad.errors import RunFileError, UsageError
 from fixgrad.sweep.records import Records
 from fixgrad.sweep.sweepfile import OBJECTIVES, Dimension, Range, Sweep, Values
 from fixgrad.sweep.trial import COMPLETE, PRUNED, TOO_LARGE, Outcome, excess, place, run_once
@@ -47,7 +47,7 @@ def run_sweep(
 
     Raises:
         UsageError: another driver is at work on the folder.
-        RunFileError: the folder holds another sweep.
+        RunFileError: the folder holds another sweep, or is damaged.
         FixgradError: a trial cannot run on this machine at all.
     """
     folder = folder.resolve()
@@ -160,7 +160,11 @@ class _Driver:
 
 
 def open_study(sweep: Sweep, folder: Path) -> optuna.Study:
-    """Open the search that a folder keeps, or begin it."""
+    """Open the search that a folder keeps, or begin it.
+
+    Raises:
+        RunFileError: its journal is damaged.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     seed = sweep.seed + len(list((folder / "trials").glob("*.json")))
     samplers: dict[str, Callable[[], Any]] = {
@@ -173,14 +177,20 @@ def open_study(sweep: Sweep, folder: Path) -> optuna.Study:
         "median": optuna.pruners.MedianPruner,
         "hyperband": optuna.pruners.HyperbandPruner,
     }
-    return optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(folder / "journal"))),
-        study_name="sweep",
-        load_if_exists=True,
-        directions=[OBJECTIVES[name] for name in sweep.objectives],
-        sampler=samplers[sweep.sampler](),
-        pruner=pruners[sweep.pruner](),
-    )
+    journal = folder / "journal"
+    try:
+        return optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(journal))),
+            study_name="sweep",
+            load_if_exists=True,
+            directions=[OBJECTIVES[name] for name in sweep.objectives],
+            sampler=samplers[sweep.sampler](),
+            pruner=pruners[sweep.pruner](),
+        )
+    except (ValueError, KeyError) as error:
+        raise RunFileError(
+            f"{journal} is damaged; start the sweep again in another --out"
+        ) from error
 
 
 def distributions(sweep: Sweep) -> dict[str, optuna.distributions.BaseDistribution]:

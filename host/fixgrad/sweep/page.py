@@ -55,8 +55,10 @@ def _varied(table: pd.DataFrame) -> list[str]:
 
 
 def _picture(records: Records, table: pd.DataFrame) -> str:
-    """Draw the first objective over the second one, or over the trials."""
+    """Draw the first objective over the second one, or over the trials; nothing without any."""
     trials = table[table["status"] == COMPLETE]
+    if trials.empty:
+        return ""
     y = records.objectives[0]
     x = records.objectives[1] if len(records.objectives) > 1 else "number"
     figure = Figure(figsize=(8, 4.5), layout="constrained")

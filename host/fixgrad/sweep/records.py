@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -21,6 +21,8 @@ from fixgrad.rundir import write_atomic
 from fixgrad.runfile import RunFile
 from fixgrad.sweep.sweepfile import OBJECTIVES, Sweep, trial_run
 from fixgrad.sweep.trial import COMPLETE, Outcome
+
+_KEYS: Final = {"identity", "objectives", "board", "base", "base_path"}
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,8 @@ class Records:
 def _read(file: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        if not isinstance(content, dict) or not _KEYS <= content.keys():
+            raise ValueError("no sweep")
         return content
     except FileNotFoundError as error:
         raise RunFileError(

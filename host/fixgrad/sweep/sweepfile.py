@@ -39,7 +39,7 @@ NUMBER_MAX: Final = 2**53
 _KEYS: Final = ("run", "trials", "board", "objectives", "sampler", "pruner", "seed", "space")
 
 VALIDATION: Final = 0.2
-"""Share of the training part that trials are judged by, unless the run file says otherwise."""
+"""Share of the training part that trials are judged by, unless the run file names one."""
 
 DEFAULT_EPOCHS: Final = next(key.default for key in KEYS if key.name == "epochs")
 
@@ -140,7 +140,8 @@ def trial_run(base: Mapping[str, Any], base_path: Path, values: Values) -> RunFi
 
 def _judge_by_validation(tables: dict[str, Any]) -> None:
     """Hold back samples to judge by, and end with the epoch that was best on them."""
-    tables.setdefault("data", {}).setdefault("validation_fraction", VALIDATION)
+    data = tables.setdefault("data", {})
+    data["validation_fraction"] = data.get("validation_fraction") or VALIDATION
     training = tables.setdefault("training", {})
     if "plateau" != training.get("schedule") and "target_loss" not in training:
         training.setdefault("patience", training.get("epochs", DEFAULT_EPOCHS))

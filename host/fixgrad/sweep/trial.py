@@ -76,7 +76,11 @@ class Outcome:
             FixgradError: it is damaged.
         """
         try:
-            return Outcome(**json.loads(path.read_text("utf-8")))
+            outcome = Outcome(**json.loads(path.read_text("utf-8")))
+            for part in (outcome.values, outcome.figures, outcome.detail, outcome.seconds):
+                if not isinstance(part, dict):
+                    raise TypeError("no outcome")
+            return outcome
         except (ValueError, TypeError) as error:
             raise FixgradError(
                 f"{path} is damaged; delete it and start the sweep again: the trial is repeated"
