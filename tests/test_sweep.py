@@ -91,9 +91,11 @@ def test_a_trial_is_the_run_that_its_run_file_makes(swept: Path, tmp_path: Path)
     """Trained again from the written file, the best trial ends in the digest it was kept with."""
     outcome = Records.open(swept).best(BOARDS["disco_f100rb"])
     target = tmp_path / "best.toml"
-    arguments = ["sweep", "best", str(swept), "--board", "disco_f100rb", "--out", str(target)]
-    done = CliRunner().invoke(cli, arguments)
-    assert done.exit_code == 0, done.output
+    arguments = ["sweep", "best", str(swept), "--out", str(target), "--board"]
+    for board, port in (("nrf52_dk", "URL"), ("disco_f100rb", "qemu://disco_f100rb")):
+        done = CliRunner().invoke(cli, [*arguments, board])
+        assert done.exit_code == 0, done.output
+        assert done.stderr == f"next: fixgrad train {target} --port {port}\n"
     prepared = prepare(load_run(target))
     with Board("sim://") as board:
         assert f"{board.train(prepared).digest:08x}" == outcome.detail["digest"]

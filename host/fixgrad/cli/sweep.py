@@ -116,7 +116,8 @@ def best(folder: Path | None, board: str, out: Path | None, as_json: bool) -> No
         print_json({"run_file": str(target), **_report(outcome)})
         return
     print_line(f"wrote {target}: trial {outcome.number}, {_text('', outcome.figures)}")
-    note(f"next: fixgrad train {target} --port qemu://{board}")
+    port = f"qemu://{board}" if BOARDS[board].machine else "URL"
+    note(f"next: fixgrad train {target} --port {port}")
 
 
 def _newest() -> Path:
