@@ -20,8 +20,9 @@ from fixgrad.cluster import cluster
 from fixgrad.digest import state_digest
 from fixgrad.errors import LinkError, PortError, RunFileError
 from fixgrad.fleet.average import average
-from fixgrad.fleet.driver import read_rounds, run_fleet
+from fixgrad.fleet.driver import run_fleet
 from fixgrad.fleet.fleetfile import load_fleet
+from fixgrad.fleet.rounds import read_rounds
 from fixgrad.fleet.shares import cut, job
 from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import Activation, InputFormat, Loss

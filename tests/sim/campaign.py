@@ -58,10 +58,13 @@ SAMPLES_BYTES_MAX = 5000
 BAUDS = (BAUD_AT_START, 230_400, 1_000_000, 2_000_000, 3_000_000)
 """Speeds that hosts want and lines carry; the device does not know the last."""
 
+SPEED_TURNS = 600
+"""Turns in which a host finds out that the line does not carry the speed it wants."""
+
 CUTS_MAX = 6
 """Power failures of the flash in a run at most: between two of them a save must end."""
 
-HOSTS_MAX = 10_000
+HOSTS_MAX = 2000
 LOST_LINK = ("stopped answering", "nothing answers", "is not fixgrad", "does not answer HELLO",
              "kept changing", "lost its state")  # fmt: skip
 
@@ -303,6 +306,8 @@ def run_seed(seed: int, totals: Totals | None = None) -> None:
         line.reset_rate = min(10 ** rng.uniform(-4.5, -3.0), 1 / batch_bytes / 2)
     if rng.random() < 0.4:
         line.kill_rate = 10 ** rng.uniform(-3.5, -1.8)
+    if baud > line.carries:
+        line.kill_rate = min(line.kill_rate, 1 / SPEED_TURNS)  # or no run can end
     line.power = power_cuts(keeping)
     device.cut_power(next(line.power, 0))
     occupied_overflow = line.overflow

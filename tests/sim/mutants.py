@@ -25,6 +25,8 @@ TESTS = (
     "test_fault_simulation.py", "test_framing.py", "test_session.py", "test_training.py",
     "test_keep.py", "test_store.py", "test_baud.py", "test_delivery.py", "test_device_messages.py",
 )  # fmt: skip
+DRIVERS = "test_receive.py"
+"""Of the drivers, which no simulated run has."""
 TOO_LONG = (
     "whatever or micro_bit or image_without_a_store or take_the_message or 8_kilobyte or "
     "twenty_epochs"
@@ -51,6 +53,9 @@ SESSION, FRAMING = "host/fixgrad/session.py", "host/fixgrad/framing.py"
 DELIVERY = "host/fixgrad/delivery.py"
 PART = "firmware/core/mlp_part.c"
 DEVICE, TRAINING = "host/fixgrad/device.py", "host/fixgrad/training.py"
+PORTS = "firmware/ports/"
+RECEIVE, USART = f"{PORTS}cortexm/receive.c", f"{PORTS}stm32/usart.c"
+UARTE, DMA_L4 = f"{PORTS}nrf52/uarte.c", f"{PORTS}stm32l4/dma.c"
 
 MUTANTS = (
     # The four that random faults alone let through.
@@ -247,6 +252,26 @@ MUTANTS = (
     Mutant(PART, "l < layers && !m->scaled; l++", "l < layers; l++"),
     Mutant(PART, "m->size != 0 && m->collected == m->size", "m->collected == m->size"),
     Mutant(PART, "exponent >= unit - 24 && exponent", "exponent"),
+    # Reception: EasyDMA by parts, and what becomes of bytes that DMA leaves out.
+    Mutant(UARTE, "        parts[at + i] = BLANK;\n", "        (void)i;\n"),
+    Mutant(UARTE, "parts[at + stored - 1u] == BLANK", "parts[at + stored - 1u] == 0"),
+    Mutant(UARTE, "  filled = next;\n", "  filled = (uint16_t)((next + 64u) % 4096u);\n"),
+    Mutant(UARTE, "    bus_write(SHORTS, SHORTS_ENDRX_STARTRX);\n", ""),
+    Mutant(UARTE, "        bus_write(ERRORSRC, errors);\n", ""),
+    Mutant(UARTE, "ERRORSRC_FRAMING) != 0", "0xFu) != 0"),
+    Mutant(UARTE, "    (void)await(EVENTS_TXSTOPPED);\n", ""),
+    Mutant(RECEIVE, "- 2u * PORT_DMA_PART_BYTES;", "- PORT_DMA_PART_BYTES;"),
+    Mutant(RECEIVE, "    if (stored > 1u) {", "    if (stored > 0) {"),
+    Mutant(RECEIVE, "    if (stored > 1u) {", "    if (stored > 1000u) {"),
+    Mutant(RECEIVE, "#ifdef PORT_DMA_STOPS\n    take = 0;\n", "#ifdef PORT_DMA_STOPS\n"),
+    Mutant(RECEIVE, "    if (next != take) {\n", "    if (next != at) {\n"),
+    Mutant(USART, "        dma_stop();\n", ""),
+    Mutant(USART, "(CR3_DMAR | CR3_EIE)", "CR3_DMAR"),
+    Mutant(USART, "if (bus_read(USART_BRR) == divider(usart_hz, baud))", "if (usart_hz == 0)"),
+    Mutant(USART, "        if ((status & SR_FE) != 0) {", "        if ((status & SR_ORE) != 0) {"),
+    Mutant(USART, "        (void)bus_read(USART_RDR);\n", ""),
+    Mutant(DMA_L4, "#define CSELR_USART 2u", "#define CSELR_USART 1u"),
+    Mutant(DMA_L4, "(BOARD_USART == 1 ? 5u : 6u)", "6u"),
 )  # fmt: skip
 
 
@@ -277,7 +302,9 @@ def is_found(tree: Path, seeds: int, file: str = "") -> str:
         "campaign 7": ["tests/sim/campaign.py", "--seeds", str(seeds), "--until-failure"],
         "other tests": [*tests, *others],
     }
-    if file not in (SESSION, FRAMING, PART):
+    if file.startswith(PORTS):
+        commands = {DRIVERS: [*tests, f"tests/{DRIVERS}"]}
+    elif file not in (SESSION, FRAMING, PART):
         commands = dict(sorted(commands.items(), key=lambda item: item[0] != "campaign 7"))
     for name, arguments in commands.items():
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -10,7 +11,10 @@ from fixgrad.cli.border import InterruptedRunError
 from fixgrad.cli.clustering import cluster_options, needs_extra
 from fixgrad.cli.options import PATH, json_option
 from fixgrad.cli.output import note, print_json, print_line
-from fixgrad.run import prepare
+from fixgrad.fleet.fleetfile import DATA_PARALLEL, Fleet, load_fleet
+from fixgrad.fleet.parallel import run_parallel
+from fixgrad.fleet.rounds import Round, read_rounds
+from fixgrad.run import PreparedRun, prepare
 
 _DEFAULT_FOLDER = Path("fleets")
 
@@ -25,14 +29,10 @@ def fleet(
 ) -> None:
     """Train one model on the boards of FLEET.toml, each on its own share of the data.
 
-    After every round the boards' parameters are averaged exactly. Stop it at any time; the same
-    command goes on after the last round.
+    After every round the boards' parameters are averaged exactly. In mode data-parallel the boards
+    share every batch instead, and the digest is that of a single board. Stop it at any time; the
+    same command goes on after the last round.
     """
-    with needs_extra("fleets"):
-        from fixgrad.cluster import cluster
-        from fixgrad.fleet.driver import Round, read_rounds, run_fleet
-        from fixgrad.fleet.fleetfile import load_fleet
-
     wanted = load_fleet(fleet_file)
     prepared = prepare(wanted.run)
     folder = out or _DEFAULT_FOLDER / fleet_file.stem
@@ -42,25 +42,42 @@ def fleet(
         rounds.append(done)
         missed = f"; without {', '.join(done.missed)}" if done.missed else ""
         note(
-            f"round {done.round}/{wanted.rounds}  loss {done.loss:.4f}  accuracy "
+            f"{what} {done.round}/{wanted.rounds}  loss {done.loss:.4f}  accuracy "
             f"{100 * done.accuracy:.2f} %  {len(done.took_part)} boards{missed}"
         )
 
-    simulated = any(member.simulated for member in wanted.members)
+    shares_batches = wanted.mode == DATA_PARALLEL
+    what = "epoch" if shares_batches else "round"
     try:
-        if simulated:
-            with cluster(scheduler, workers) as client:
-                run_fleet(wanted, prepared, folder, client, draw)
+        if shares_batches:
+            run_parallel(wanted, prepared, folder, draw)
         else:
-            run_fleet(wanted, prepared, folder, None, draw)
+            _average(wanted, prepared, folder, draw, scheduler, workers)
     except KeyboardInterrupt as error:
         raise InterruptedRunError(
-            f"stopped; finished rounds are kept in {folder}, the same command goes on"
+            f"stopped; finished {what}s are kept in {folder}, the same command goes on"
         ) from error
     done = read_rounds(folder)[wanted.rounds - 1]
     if as_json:
         print_json({"folder": str(folder), "new": len(rounds), **done})
         return
     print_line(f"test accuracy {100 * done['accuracy']:.2f} %, loss {done['loss']:.4f}")
-    print_line(f"{done['round']} rounds, digest {done['digest']}; kept in {folder}, rounds.jsonl "
-               "tells who took part")  # fmt: skip
+    proof = ", that of a single board" if shares_batches else ""
+    print_line(f"{done['round']} {what}s, digest {done['digest']}{proof}; kept in {folder}, "
+               "rounds.jsonl tells who took part")  # fmt: skip
+
+
+def _average(
+    wanted: Fleet, prepared: PreparedRun, folder: Path, draw: Callable[[Round], None],
+    scheduler: str | None, workers: int,
+) -> None:  # fmt: skip
+    """Train the rounds of boards that average what they trained on their own."""
+    with needs_extra("fleets"):
+        from fixgrad.cluster import cluster
+        from fixgrad.fleet.driver import run_fleet
+
+    if any(member.simulated for member in wanted.members):
+        with cluster(scheduler, workers) as client:
+            run_fleet(wanted, prepared, folder, client, draw)
+    else:
+        run_fleet(wanted, prepared, folder, None, draw)

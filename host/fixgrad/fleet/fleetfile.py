@@ -20,7 +20,11 @@ SIMULATED: Final = "sim://"
 _SIMULATED_MAX: Final = 100_000
 """Boards that one table of the file can stand for."""
 
-_KEYS: Final = ("run", "rounds", "local_epochs", "skew", "deadline", "board")
+FEDERATED: Final = "federated"
+DATA_PARALLEL: Final = "data-parallel"
+
+_ROUND_KEYS: Final = ("rounds", "local_epochs", "skew")
+_KEYS: Final = ("run", *_ROUND_KEYS, "mode", "deadline", "board")
 _BOARD_KEYS: Final = ("name", "port", "baud", "share", "count")
 
 
@@ -32,7 +36,7 @@ class Member:
         name: of the board in the log.
         port: where it is; `sim://` runs wherever a worker is free.
         baud: speed of a real serial port.
-        share: its part of the data, relative to the others'.
+        share: its part of the data, or of every batch, relative to the others'.
     """
 
     name: str
@@ -52,17 +56,21 @@ class Fleet:
 
     Attributes:
         path: the file.
-        run: the run file: data, model, learning rates; its epochs do not count.
-        rounds: averages.
+        run: the run file: data, model, learning rates; its epochs count in data-parallel mode only.
+        mode: FEDERATED, boards average what they trained on their own; or DATA_PARALLEL, they
+            share every batch, and an epoch of the run is a round.
+        rounds: averages, or epochs.
         local_epochs: epochs a board trains between two averages.
         skew: part of a board's samples, 0..1, that is dealt out sorted by target, so that boards
             see different ones; the rest is dealt out evenly.
-        deadline_s: after so many seconds a round goes on without the boards that are late.
+        deadline_s: after so many seconds a round goes on without the boards that are late; boards
+            that share batches end when none of them has been there for so long.
         members: the boards.
     """
 
     path: Path
     run: RunFile
+    mode: str
     rounds: int
     local_epochs: int
     skew: float
@@ -72,6 +80,8 @@ class Fleet:
     @property
     def identity(self) -> str:
         """What the result depends on beside the run: hexadecimal digits. Not ports or rounds."""
+        if self.mode == DATA_PARALLEL:
+            return self.mode
         shares = [(member.name, member.share) for member in self.members]
         text = json.dumps([self.local_epochs, self.skew, shares])
         return hashlib.sha256(text.encode()).hexdigest()
@@ -106,10 +116,22 @@ class _Reader:
         skew = file.tables.get("skew", 0)
         if not isinstance(skew, int | float) or isinstance(skew, bool) or not 0 <= skew <= 1:
             raise file.error("skew", f"{skew!r} is not a number from 0 to 1")
+        mode = file.tables.get("mode", FEDERATED)
+        if mode not in (FEDERATED, DATA_PARALLEL):
+            raise file.error(
+                "mode", f"{mode!r} is unknown; known are {FEDERATED}, {DATA_PARALLEL}"
+            )
+        for key in _ROUND_KEYS:
+            if mode == DATA_PARALLEL and key in file.tables:
+                raise file.error(
+                    key, f"nothing is averaged in mode {DATA_PARALLEL}; leave it away: epochs, "
+                    "batch and learning rates are those of the run file"
+                )  # fmt: skip
         return Fleet(
             file.path,
             run,
-            file.count("rounds", None),
+            mode,
+            training.epochs if mode == DATA_PARALLEL else file.count("rounds", None),
             file.count("local_epochs", 1),
             float(skew),
             file.count("deadline", 600),

@@ -16,7 +16,8 @@ from fixgrad.fleet.shares import Job
 from fixgrad.model import State
 from fixgrad.training import Checkpoint, EpochDone, Patience, Tally
 
-_REOPEN_S = 0.5
+REOPEN_S = 0.5
+"""Pause before a board that is away is looked for again."""
 
 _workers = threading.local()
 
@@ -80,13 +81,22 @@ class BoardAtPort:
         """
         while not deadline.over():
             try:
-                if self._device is None:
-                    self._device = Device.open(self._member.port, baud=self._member.baud)
-                return _train(self._device, job, deadline.patience(), deadline.over)
+                return _train(self.open(), job, deadline.patience(), deadline.over)
             except (LinkError, PortError):
                 self.close()
-                time.sleep(_REOPEN_S)
+                time.sleep(REOPEN_S)
         raise LateError(f"{self._member.port}: the round ended before the board did")
+
+    def open(self) -> Device:
+        """Return the board, opening its port unless it is open.
+
+        Raises:
+            PortError: the port is not there.
+            LinkError: nothing answers, or not fixgrad.
+        """
+        if self._device is None:
+            self._device = Device.open(self._member.port, baud=self._member.baud)
+        return self._device
 
     def close(self) -> None:
         """Close the port."""
