@@ -10,7 +10,7 @@ import click
 from fixgrad.cli.border import InterruptedRunError
 from fixgrad.cli.clustering import cluster_options, needs_extra
 from fixgrad.cli.options import PATH, json_option
-from fixgrad.cli.output import note, print_json, print_line
+from fixgrad.cli.output import Meter, print_json, print_line
 from fixgrad.fleet.fleetfile import DATA_PARALLEL, Fleet, load_fleet
 from fixgrad.fleet.parallel import run_parallel
 from fixgrad.fleet.rounds import Round, read_rounds
@@ -36,23 +36,34 @@ def fleet(
     wanted = load_fleet(fleet_file)
     prepared = prepare(wanted.run)
     folder = out or _DEFAULT_FOLDER / fleet_file.stem
+    shares_batches = wanted.mode == DATA_PARALLEL
+    what, unit = ("epoch", "steps") if shares_batches else ("round", "rounds")
+    meter = Meter(unit, prepared.schedule.steps if shares_batches else wanted.rounds, unit)
+    moved: list[int] = []
     rounds: list[Round] = []
+
+    def move(done: int) -> None:
+        if not moved:
+            meter.start_at(done - 1)
+        moved.append(done)
+        meter.update(done, "")
 
     def draw(done: Round) -> None:
         rounds.append(done)
+        if not shares_batches:
+            move(done.round)
         missed = f"; without {', '.join(done.missed)}" if done.missed else ""
-        note(
+        meter.note(
             f"{what} {done.round}/{wanted.rounds}  loss {done.loss:.4f}  accuracy "
             f"{100 * done.accuracy:.2f} %  {len(done.took_part)} boards{missed}"
         )
 
-    shares_batches = wanted.mode == DATA_PARALLEL
-    what = "epoch" if shares_batches else "round"
     try:
-        if shares_batches:
-            run_parallel(wanted, prepared, folder, draw)
-        else:
-            _average(wanted, prepared, folder, draw, scheduler, workers)
+        with meter:
+            if shares_batches:
+                run_parallel(wanted, prepared, folder, draw, move)
+            else:
+                _average(wanted, prepared, folder, draw, scheduler, workers)
     except KeyboardInterrupt as error:
         raise InterruptedRunError(
             f"stopped; finished {what}s are kept in {folder}, the same command goes on"
@@ -63,7 +74,8 @@ def fleet(
         return
     print_line(f"test accuracy {100 * done['accuracy']:.2f} %, loss {done['loss']:.4f}")
     proof = ", that of a single board" if shares_batches else ""
-    print_line(f"{done['round']} {what}s, digest {done['digest']}{proof}; kept in {folder}, "
+    plural = "" if done["round"] == 1 else "s"
+    print_line(f"{done['round']} {what}{plural}, digest {done['digest']}{proof}; kept in {folder}, "
                "rounds.jsonl tells who took part")  # fmt: skip
 
 

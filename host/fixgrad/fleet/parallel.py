@@ -28,6 +28,7 @@ def run_parallel(
     run: PreparedRun,
     folder: Path,
     on_epoch: Callable[[Round], object] = lambda done: None,
+    on_step: Callable[[int], object] = lambda done: None,
 ) -> State:
     """Train the epochs that are missing and return the trained state.
 
@@ -36,6 +37,7 @@ def run_parallel(
         run: its run, prepared.
         folder: where it is kept.
         on_epoch: called after every epoch.
+        on_step: called after every step with the number of steps that are done.
 
     Raises:
         RunFileError: the folder holds another fleet.
@@ -57,6 +59,7 @@ def run_parallel(
             took_part: Counter[str] = Counter()
             for step in range(epoch * steps, (epoch + 1) * steps):
                 took_part += shared.step(step)
+                on_step(step + 1)
             done = finished(fleet, run, epoch, shared.state, took_part, started)
             kept.store(shared.state, done)
             on_epoch(done)
