@@ -22,7 +22,7 @@ from fixgrad.errors import LinkError, PortError, RunFileError
 from fixgrad.fleet.average import average
 from fixgrad.fleet.driver import run_fleet
 from fixgrad.fleet.fleetfile import load_fleet
-from fixgrad.fleet.rounds import read_rounds
+from fixgrad.fleet.rounds import KeptFleet, read_rounds
 from fixgrad.fleet.shares import cut, job
 from fixgrad.model import ModelConfig, State
 from fixgrad.protocol import Activation, InputFormat, Loss
@@ -360,6 +360,19 @@ def test_port_that_can_never_open_is_refused_before_the_first_round(
 ) -> None:
     with pytest.raises(PortError, match=re.escape(port)):
         load_fleet(write(tmp_path, SIMULATED.replace("sim://", port).replace("count = 3", "")))
+
+
+@pytest.mark.parametrize("damage", [None, "{", "[]", "{}", '{"digest": 1}'])
+def test_damaged_log_is_told(tmp_path: Path, damage: str | None) -> None:
+    file = write(tmp_path)
+    fleet, run, out = load_fleet(file), prepared(file), tmp_path / "out"
+    KeptFleet(out, fleet, run).open()
+    if damage is None:
+        (out / "rounds.jsonl").unlink()
+    else:
+        (out / "rounds.jsonl").write_text(damage + "\n", encoding="utf-8")
+    with pytest.raises(RunFileError, match="rounds.jsonl is missing or damaged; start the fleet"):
+        KeptFleet(out, fleet, run).open()
 
 
 def test_folder_is_no_fleet_file(tmp_path: Path) -> None:

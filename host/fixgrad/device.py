@@ -188,6 +188,11 @@ def load_chunk(limit: int) -> int:
     return (limit - 1) // 2 * 2
 
 
+def read_chunk(payload_max: int) -> int:
+    """Return how many bytes of a region one answer tells: whole words."""
+    return (payload_max - _READ_ACK.size) // 4 * 4
+
+
 def flash_chunk(payload_max: int, window_bytes: int) -> int:
     """Return how many bytes of a region for the flash go into one frame, alone on the line."""
     most = min(payload_max, payload_bytes_max(window_bytes))
@@ -863,7 +868,7 @@ class Device:
 
     def _read_region(self, region: Region, start: int, count: int) -> tuple[bytes, set[int]]:
         """Return bytes of a region, and every value of `next` that came with them."""
-        chunk = (self.info.payload_max - _READ_ACK.size) // 4 * 4
+        chunk = read_chunk(self.info.payload_max)
         stop = start + count
         requests = (
             Request(Message.READ, at, _READ.pack(region, min(chunk, stop - at)))

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from fixgrad import protocol
 from fixgrad.delivery import Delivery
-from fixgrad.device import cut_payload, flash_chunk, load_chunk, payload_limit, stretches_limit
+from fixgrad.device import (
+    cut_payload,
+    flash_chunk,
+    load_chunk,
+    payload_limit,
+    read_chunk,
+    stretches_limit,
+)
 from fixgrad.framing import encode_frame
 from fixgrad.model import ModelConfig, state_bytes
 from fixgrad.protocol import Message, Region
@@ -150,7 +157,7 @@ def _load(region: bytes, chunk: int) -> Iterator[int]:
 def _reading(config: ModelConfig, payload_max: int, times: int) -> Traffic:
     """Return the traffic of reading the state, whose bytes are taken to have no zero."""
     head = protocol.field_bytes(protocol.READ_ACK_FIELDS)
-    chunk = (payload_max - head) // 2 * 2
+    chunk = read_chunk(payload_max)
     size = state_bytes(config)
     pieces = [min(chunk, size - at) for at in range(0, size, chunk)]
     asked = _frame_bytes(Message.READ, 1, b"\1" * protocol.field_bytes(protocol.READ_FIELDS))

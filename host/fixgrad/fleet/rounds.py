@@ -70,8 +70,19 @@ def finished(
 
 
 def read_rounds(folder: Path) -> list[dict[str, Any]]:
-    """Return the log of a fleet: a `Round` a line."""
-    return [json.loads(line) for line in (folder / _LOG).read_text("utf-8").splitlines()]
+    """Return the log of a fleet: a `Round` a line.
+
+    Raises:
+        RunFileError: it is missing or damaged.
+    """
+    log = folder / _LOG
+    try:
+        lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+        return [asdict(Round(**line)) for line in lines]
+    except (FileNotFoundError, ValueError, TypeError) as error:
+        raise RunFileError(
+            f"{log} is missing or damaged; start the fleet again in another --out"
+        ) from error
 
 
 class KeptFleet:
@@ -89,7 +100,7 @@ class KeptFleet:
         """Return the state to go on from and the rounds that are done.
 
         Raises:
-            RunFileError: the folder holds another fleet.
+            RunFileError: the folder holds another fleet, or is damaged.
         """
         identity = json.dumps({"fleet": self._fleet.identity, "run": self._run.run_id})
         if not self._identity.exists():
