@@ -14,18 +14,14 @@ uint32_t mlp_reach_words(const mlp_t *m)
     return (uint32_t)m->layer_count * (REACH_BYTES / 4u);
 }
 
-/* The largest exponent that a sample wants, max(ed + blen(md * lrm) + elr - dp) over those with
- * md > 0 (section 6, item 1); INT32_MIN where there is none.
- * Range: md * lrm <= 2^30; the exponents are int16. */
+/* The largest exponent that a sample wants; INT32_MIN where none has an error. */
 static int32_t wanted_exponent(const mlp_t *m, uint32_t l)
 {
     int32_t most = INT32_MIN;
     for (uint32_t b = 0; b < m->size; b++) {
         const mlp_scale_t *scale = mlp_scale(m, l, b);
         if (scale->largest > 0) {
-            const int32_t wanted = scale->exponent +
-                                   fixed_bits((uint32_t)scale->largest * m->lr_mantissa) +
-                                   m->lr_exponent - m->update_bits;
+            const int32_t wanted = mlp_wanted_exponent(m, scale);
             most = wanted > most ? wanted : most;
         }
     }

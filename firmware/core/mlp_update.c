@@ -25,9 +25,7 @@ static __attribute__((noinline)) int32_t update_exponent(const mlp_t *m, uint32_
     for (uint32_t b = 0; b < count; b++) {
         const mlp_scale_t *scale = mlp_scale(m, l, b);
         if (scale->largest > 0) {
-            const int32_t wanted = scale->exponent +
-                                   fixed_bits((uint32_t)scale->largest * m->lr_mantissa) +
-                                   m->lr_exponent - m->update_bits;
+            const int32_t wanted = mlp_wanted_exponent(m, scale);
             exponent = wanted > exponent ? wanted : exponent;
         }
     }

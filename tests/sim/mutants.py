@@ -56,6 +56,7 @@ DEVICE, TRAINING = "host/fixgrad/device.py", "host/fixgrad/training.py"
 PORTS = "firmware/ports/"
 RECEIVE, USART = f"{PORTS}cortexm/receive.c", f"{PORTS}stm32/usart.c"
 UARTE, DMA_L4 = f"{PORTS}nrf52/uarte.c", f"{PORTS}stm32l4/dma.c"
+DMA_CHANNEL = f"{PORTS}stm32/dma_channel.h"
 
 MUTANTS = (
     # The four that random faults alone let through.
@@ -271,7 +272,7 @@ MUTANTS = (
     Mutant(USART, "        if ((status & SR_FE) != 0) {", "        if ((status & SR_ORE) != 0) {"),
     Mutant(USART, "        (void)bus_read(USART_RDR);\n", ""),
     Mutant(DMA_L4, "#define CSELR_USART 2u", "#define CSELR_USART 1u"),
-    Mutant(DMA_L4, "(BOARD_USART == 1 ? 5u : 6u)", "6u"),
+    Mutant(DMA_CHANNEL, "(BOARD_USART == 1 ? 5u : 6u)", "6u"),
 )  # fmt: skip
 
 

@@ -1,37 +1,16 @@
-/* STM32F1: the DMA channel of the link's USART. RM0008, RM0041: DMA controller, its request map.
- *
- * CNDTR counts down once a byte is stored, and is loaded again when it reaches 0. */
+/* STM32F1: the DMA channel of the link's USART. */
 #include "dma.h"
 
-#include "bus.h"
-#include "usart.h"
+#include "dma_channel.h"
 
 #define RCC_AHBENR 0x40021014u
 #define AHBENR_DMA1EN (1u << 0)
-
-#define CHANNEL (BOARD_USART == 1 ? 5u : 6u)
-#define DMA_CCR (0x40020008u + 20u * (CHANNEL - 1u))
-#define DMA_CNDTR (DMA_CCR + 0x04u)
-#define DMA_CPAR (DMA_CCR + 0x08u)
-#define DMA_CMAR (DMA_CCR + 0x0Cu)
-
-#define CCR_EN (1u << 0)
-#define CCR_CIRC (1u << 5)
-#define CCR_MINC (1u << 7)
-#define CCR_PRIORITY_HIGH (2u << 12)
-/* From the register, which stays, to memory; bytes to bytes; no interrupts. */
-#define SETTINGS (CCR_CIRC | CCR_MINC | CCR_PRIORITY_HIGH)
 
 bool dma_start(uint32_t source, volatile uint8_t *ring, uint32_t ring_bytes)
 {
     bus_write(RCC_AHBENR, bus_read(RCC_AHBENR) | AHBENR_DMA1EN);
     (void)bus_read(RCC_AHBENR); /* the clock is there a little later */
-    bus_write(DMA_CPAR, source);
-    bus_write(DMA_CMAR, (uint32_t)(uintptr_t)ring);
-    bus_write(DMA_CNDTR, ring_bytes);
-    bus_write(DMA_CCR, SETTINGS);
-    bus_write(DMA_CCR, SETTINGS | CCR_EN);
-    return (bus_read(DMA_CCR) & CCR_EN) != 0;
+    return dma_channel_start(source, ring, ring_bytes);
 }
 
 uint32_t dma_left(void)
