@@ -49,7 +49,8 @@ def open_port(url: str, baud: int) -> Any:
             url,
             baudrate=baud,
             timeout=READ_TIMEOUT_S,
-            write_timeout=WRITE_TIMEOUT_S,
+            # pyserial's rfc2217:// knows no bound for writing.
+            write_timeout=None if url.startswith("rfc2217://") else WRITE_TIMEOUT_S,
             exclusive=True,
         )
     except FixgradError:
