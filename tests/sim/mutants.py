@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
+CAMPAIGN = "campaign 7"
 SEEDS = 400
 TIMEOUT_S = 600
 TESTS = (
@@ -290,35 +291,54 @@ def plant(mutant: Mutant, tree: Path) -> str:
     return text
 
 
-def is_found(tree: Path, seeds: int, file: str = "") -> str:
-    """Return what found the bug in a file of a tree, or an empty string."""
-    environment = {**os.environ, "PYTHONPATH": str(tree / "host")}
+def copy_to(tree: Path) -> None:
+    """Copy what bugs are planted into, and the tests, to a folder that exists."""
+    for name in ("firmware", "host", "tests"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tree)
+
+
+def finders(file: str, seeds: int) -> dict[str, list[str]]:
+    """Return what may find a bug in a file, by name, in the order to try: arguments of Python."""
     own = {SESSION: "test_session.py", FRAMING: "test_framing.py", STORE: "test_store.py",
            KEEP: "test_keep.py", TRAINING: "test_training.py",
            PART: "test_device_messages.py"}.get(file, TESTS[0])  # fmt: skip
     tests = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", f"not ({TOO_LONG})"]
     others = [f"tests/{name}" for name in TESTS if name != own]
-    commands = {
-        own: [*tests, f"tests/{own}"],
-        "campaign 7": ["tests/sim/campaign.py", "--seeds", str(seeds), "--until-failure"],
-        "other tests": [*tests, *others],
-    }
     if file.startswith(PORTS):
-        commands = {DRIVERS: [*tests, f"tests/{DRIVERS}"]}
-    elif file not in (SESSION, FRAMING, PART):
-        commands = dict(sorted(commands.items(), key=lambda item: item[0] != "campaign 7"))
-    for name, arguments in commands.items():
+        return {DRIVERS: [*tests, f"tests/{DRIVERS}"]}
+    simulation = ["tests/sim/campaign.py", "--seeds", str(seeds), "--until-failure"]
+    found = {own: [*tests, f"tests/{own}"], CAMPAIGN: simulation, "other tests": [*tests, *others]}
+    if file in (SESSION, FRAMING, PART):
+        return found
+    return dict(sorted(found.items(), key=lambda item: item[0] != CAMPAIGN))
+
+
+def finds(tree: Path, arguments: list[str]) -> bool:
+    """Return whether a finder fails in a tree.
+
+    Raises:
+        TableError: what was planted does not compile.
+        subprocess.TimeoutExpired: it never ends.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(tree / "host")}
+    result = subprocess.run(
+        [sys.executable, *arguments], cwd=tree, env=environment, capture_output=True,
+        text=True, timeout=TIMEOUT_S,
+    )  # fmt: skip
+    if "CalledProcessError" in result.stdout + result.stderr:
+        raise TableError(result.stderr[-2000:])
+    return result.returncode != 0
+
+
+def is_found(tree: Path, seeds: int, file: str = "") -> str:
+    """Return what found the bug in a file of a tree, or an empty string."""
+    for name, arguments in finders(file, seeds).items():
         try:
-            result = subprocess.run(
-                [sys.executable, *arguments], cwd=tree, env=environment, capture_output=True,
-                text=True, timeout=TIMEOUT_S,
-            )  # fmt: skip
+            if finds(tree, arguments):
+                return name
         except subprocess.TimeoutExpired:
             return f"{name} (never ends)"
-        if "CalledProcessError" in result.stdout + result.stderr:
-            raise TableError(result.stderr[-2000:])
-        if result.returncode != 0:
-            return name
     return ""
 
 
@@ -331,9 +351,7 @@ def main() -> int:
     survivors = 0
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
-        for name in ("firmware", "host", "tests"):
-            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "pyproject.toml", tree)
+        copy_to(tree)
         if is_found(tree, 20):
             raise TableError("the tests fail without a bug")
         for number, mutant in enumerate(MUTANTS):
