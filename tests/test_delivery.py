@@ -158,6 +158,16 @@ def test_a_board_too_small_for_the_model_keeps_no_samples() -> None:
     assert cacheable(ways, SMALL, plan(SMALL).arena_bytes - 1) == 0
 
 
+def test_a_run_on_other_kept_samples_is_another_run_on_the_device() -> None:
+    schedule = schedule_of(SMALL, 100)
+    ways = [
+        deliver(samples_of(SMALL, 100, 9, seed), SMALL, schedule, PLENTY) for seed in (5, 6)
+    ] + [plain(samples_of(SMALL, 100, 9), SMALL)]
+    assert ways[0].cached and ways[1].cached
+    assert len({way.identity(7) for way in ways}) == 3
+    assert ways[2].identity(7) == 7
+
+
 @pytest.fixture
 def device() -> Iterator[Device]:
     with Device.open("sim://?opt=O1&sanitize=1") as opened:

@@ -98,6 +98,13 @@ def test_loaded_state_is_read_back(device: Device, config: ModelConfig) -> None:
     assert device.hello().run_id == RUN
 
 
+def test_each_reading_of_the_state_is_a_session_of_its_own(device: Device) -> None:
+    device.load(SMALL, small_state(SMALL), RUN, 0)
+    before = device._session._identity
+    device.read_state(SMALL)
+    assert device._session._identity == before % 255 + 1
+
+
 def test_state_larger_than_the_window_is_loaded_and_read(device: Device) -> None:
     wide = replace(SMALL, layers=(60, 200, 3)).with_budgets()
     state = small_state(wide)

@@ -466,6 +466,15 @@ def test_timer_does_not_count_the_time_of_training() -> None:
     assert link.session.timeout_s == pytest.approx(before)
 
 
+def test_training_without_an_answer_is_asked_for_again_before_anything_is_doubted() -> None:
+    link = open_link(1000)
+    link.session.begin([Request(Message.TRAIN_TO, 0, b"\x0a\0\xc8\0\xf4", 10)], link.now)
+    first = link.session.outgoing(link.now)
+    later = link.now + link.session.timeout_s
+    assert link.session.outgoing(later) == first
+    assert link.session.stats.expiries == 0
+
+
 def test_timer_of_a_line_that_was_opened_again_knows_no_answers() -> None:
     link = open_link(1000)
     link.session.begin(data_requests(STREAM[:100], 100), link.now)

@@ -25,6 +25,7 @@ TIMEOUT_S = 600
 TESTS = (
     "test_fault_simulation.py", "test_framing.py", "test_session.py", "test_training.py",
     "test_keep.py", "test_store.py", "test_baud.py", "test_delivery.py", "test_device_messages.py",
+    "test_device.py",
 )  # fmt: skip
 DRIVERS = "test_receive.py"
 """Of the drivers, which no simulated run has."""
