@@ -29,7 +29,7 @@ def build(name: str, usart: int) -> Path:
     """Return the ring and the USART's driver of a family, over the models."""
     config, family = FAMILIES[name]
     files = [
-        MODELS / "receive.c", MODELS / "dma_model.c", *(PORTS / family).glob("dma.c"),
+        MODELS / "receive.c", MODELS / "far_end.c", MODELS / "dma_model.c", *(PORTS / family).glob("dma.c"),
         PORTS / "stm32/usart.c", PORTS / "cortexm/receive.c",
     ]  # fmt: skip
     defines = (f"-D{name.upper()}", f"-DBOARD_USART={usart}", f"-I{MODELS}", "-no-pie")
@@ -48,7 +48,7 @@ def build_uarte() -> Path:
         for source in (PORTS / "nrf52/uarte.c", PORTS / "cortexm/receive.c")
     ]
     return compile_program(
-        "receive_uarte", [MODELS / "uarte.c", *objects], (*here, f"-I{MODELS}", "-no-pie"), "gcc"
+        "receive_uarte", [MODELS / "uarte.c", MODELS / "far_end.c", *objects], (*here, f"-I{MODELS}", "-no-pie"), "gcc"
     )
 
 

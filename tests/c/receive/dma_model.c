@@ -2,6 +2,7 @@
  * Addresses and bits are those of RM0008 (F1, channels 5 and 6), RM0351 (L4, the same channels, which
  * CSELR gives to one of eight) and RM0090 (F4, DMA2 stream 2 and DMA1 stream 5). */
 #include "dma_model.h"
+#include "far_end.h"
 
 #include <stddef.h>
 

@@ -19,7 +19,4 @@ bool dma_model_listens(uint32_t source);
 /* Stores a byte, then counts. */
 void dma_model_store(uint8_t byte);
 
-/* Ends the process with a line. */
-void model_broken(const char *rule, uint32_t address, uint32_t value);
-
 #endif

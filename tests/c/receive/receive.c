@@ -14,6 +14,7 @@
 #include "bus.h"
 #include "cortexm.h"
 #include "dma_model.h"
+#include "far_end.h"
 #include "port.h"
 #include "port_config.h"
 #include "protocol.h"
@@ -51,24 +52,12 @@
 
 extern const cortexm_vector_t __start_vectors[]; /* named by the linker */
 
-static uint32_t state, divider_now, control_1, control_3, wanted_sent, read_count, sent, data;
+static uint32_t divider_now, control_1, control_3, data;
 static uint32_t status = TXE_TC;
 static bool masked, enabled, in_handler, wild, sr_read, stuck;
 static uint32_t waits;
 
-void model_broken(const char *rule, uint32_t address, uint32_t value)
-{
-    printf("broken: %s (%08x, %08x)\n", rule, address, value);
-    exit(1);
-}
-
-static uint32_t random_below(uint32_t bound)
-{
-    state = state * 1664525u + 1013904223u;
-    return (uint32_t)((uint64_t)bound * state >> 32);
-}
-
-static uint8_t byte_at(uint32_t index)
+uint8_t byte_at(uint32_t index)
 {
     return (uint8_t)((index * 2654435761u) >> 24);
 }
@@ -116,7 +105,7 @@ static void arrive(uint8_t byte)
 
 /* Time passes: bytes of a sender come, of one that keeps to the window as many as it allows; also
  * five questions of 25 bytes where the channel would overwrite what the ring holds. */
-static void pass(uint32_t most)
+void pass(uint32_t most)
 {
     const uint32_t allowed = port_window_bytes + (dma_model_there ? 125u : 0u);
     if (in_handler) {
@@ -222,29 +211,6 @@ void bus_write(uint32_t address, uint32_t value)
     }
 }
 
-/* Reads what comes until `count` bytes were sent and read; the main loop's own way. */
-static void read_all(uint32_t count)
-{
-    wanted_sent = sent + count;
-    for (uint32_t turns = 0; read_count < wanted_sent; turns++) {
-        if (turns > 100u * BYTES) {
-            model_broken("receives again", status, control_3);
-        }
-        uint8_t bytes[8];
-        const size_t got = port_read(bytes, 1u + random_below(sizeof bytes));
-        for (size_t i = 0; i < got; i++) {
-            if (bytes[i] != byte_at(read_count)) {
-                model_broken("gives every byte once and in order", read_count, bytes[i]);
-            }
-            read_count++;
-        }
-        if (got == 0) {
-            port_idle();
-        }
-        pass(random_below(64) == 0 ? 5000u : 3u); /* now and then a step is computed */
-    }
-}
-
 /* Sends far more than fits, reads what is left, and goes on as after a new beginning. */
 static void overflow(void)
 {
@@ -341,7 +307,7 @@ int main(int argc, char **argv)
         return 2;
     }
     dma_model_there = strcmp(argv[1], "dma") == 0;
-    state = (uint32_t)atoi(argv[2]);
+    random_begin((uint32_t)atoi(argv[2]));
     usart_start(36000000u);
     const bool interrupts = ICR != 0 || !dma_model_there;
     if (((control_3 & DMAR) != 0) != dma_model_there || enabled != interrupts) {
