@@ -188,12 +188,6 @@ static bool is_readable(uint8_t region)
            region == REGION_GRADIENT;
 }
 
-/* Offsets and lengths of words are multiples of 4. */
-static bool splits_word(uint8_t region, uint32_t offset, uint32_t count)
-{
-    return region > REGION_STATE && ((offset | count) & 3u) != 0;
-}
-
 static void read_words(const mlp_t *m, uint8_t region, uint32_t index, uint8_t *bytes, size_t count)
 {
     for (const uint8_t *end = bytes + count; bytes < end; bytes += 4, index++) {
@@ -214,14 +208,6 @@ static uint32_t word_count(const trainer_t *t, uint8_t region)
 static bool is_readable(uint8_t region)
 {
     return region == REGION_MODEL || region == REGION_STATE;
-}
-
-static bool splits_word(uint8_t region, uint32_t offset, uint32_t count)
-{
-    (void)region;
-    (void)offset;
-    (void)count;
-    return false;
 }
 #endif
 
@@ -311,8 +297,8 @@ static uint8_t check_read(const trainer_t *t, uint8_t region, uint32_t offset, u
         return STATUS_BAD_MESSAGE;
     }
     const uint32_t bytes = region_bytes(t, region);
-    const bool odd = (region == REGION_STATE && (offset % 2 != 0 || count % 2 != 0)) ||
-                     splits_word(region, offset, count);
+    const uint32_t unit = region == REGION_MODEL ? 1u : region == REGION_STATE ? 2u : 4u;
+    const bool odd = ((offset | count) & (unit - 1u)) != 0;
     const bool inside = offset <= bytes && count <= bytes - offset;
     if (bytes == 0 || odd || !inside || count > LINK_PAYLOAD_MAX - READ_ACK_BYTES) {
         return STATUS_BAD_OFFSET;
