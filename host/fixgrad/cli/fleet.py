@@ -39,13 +39,14 @@ def fleet(
     shares_batches = wanted.mode == DATA_PARALLEL
     what, unit = ("epoch", "steps") if shares_batches else ("round", "rounds")
     meter = Meter(unit, prepared.schedule.steps if shares_batches else wanted.rounds, unit)
-    moved: list[int] = []
+    has_moved = False
     rounds: list[Round] = []
 
     def move(done: int) -> None:
-        if not moved:
+        nonlocal has_moved
+        if not has_moved:
             meter.start_at(done - 1)
-        moved.append(done)
+            has_moved = True
         meter.update(done, "")
 
     def draw(done: Round) -> None:
