@@ -29,8 +29,8 @@ def build(name: str, usart: int) -> Path:
     """Return the ring and the USART's driver of a family, over the models."""
     config, family = FAMILIES[name]
     files = [
-        MODELS / "receive.c", MODELS / "far_end.c", MODELS / "dma_model.c", *(PORTS / family).glob("dma.c"),
-        PORTS / "stm32/usart.c", PORTS / "cortexm/receive.c",
+        MODELS / "receive.c", MODELS / "far_end.c", MODELS / "dma_model.c",
+        *(PORTS / family).glob("dma.c"), PORTS / "stm32/usart.c", PORTS / "cortexm/receive.c",
     ]  # fmt: skip
     defines = (f"-D{name.upper()}", f"-DBOARD_USART={usart}", f"-I{MODELS}", "-no-pie")
     return compile_program(
@@ -47,8 +47,9 @@ def build_uarte() -> Path:
         compile_program("driver.o", [source], (*here, *calls), "gcc")
         for source in (PORTS / "nrf52/uarte.c", PORTS / "cortexm/receive.c")
     ]
+    models = [MODELS / "uarte.c", MODELS / "far_end.c"]
     return compile_program(
-        "receive_uarte", [MODELS / "uarte.c", MODELS / "far_end.c", *objects], (*here, f"-I{MODELS}", "-no-pie"), "gcc"
+        "receive_uarte", [*models, *objects], (*here, f"-I{MODELS}", "-no-pie"), "gcc"
     )
 
 

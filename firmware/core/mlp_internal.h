@@ -126,8 +126,8 @@ static inline mlp_scale_t *mlp_scale(const mlp_t *m, uint32_t l, uint32_t b)
     return (mlp_scale_t *)(void *)(m->arena + m->scales) + l * m->batch + b;
 }
 
-/* The exponent that a sample with md > 0 wants its updates scaled to: ed + blen(md * lrm) + elr - dp
- * (section 6, item 1). Range: md * lrm <= 2^30; the exponents are int16. */
+/* The exponent that a sample with md > 0 wants its updates scaled to, section 6, item 1:
+ * ed + blen(md * lrm) + elr - dp. Range: md * lrm <= 2^30; the exponents are int16. */
 static inline int32_t mlp_wanted_exponent(const mlp_t *m, const mlp_scale_t *scale)
 {
     return scale->exponent + fixed_bits((uint32_t)scale->largest * m->lr_mantissa) +

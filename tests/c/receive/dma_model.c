@@ -41,7 +41,8 @@ static uint32_t zeros; /* read until it is loaded again, which is before the nex
 
 bool dma_model_has(uint32_t address)
 {
-    return address == CLOCK || (SELECTION != 0 && address == SELECTION) || (address >= CONTROL && address <= MEMORY);
+    return address == CLOCK || (SELECTION != 0 && address == SELECTION) ||
+           (address >= CONTROL && address <= MEMORY);
 }
 
 uint32_t dma_model_read(uint32_t address)
@@ -104,7 +105,8 @@ bool dma_model_listens(uint32_t data_register)
     if (!dma_model_runs()) {
         return false;
     }
-    if ((control & ~PRIORITY) != (WANTED | ENABLE) || selection != SELECTED || source != data_register || loaded == 0) {
+    if ((control & ~PRIORITY) != (WANTED | ENABLE) || selection != SELECTED ||
+        source != data_register || loaded == 0) {
         model_broken("takes bytes from the USART, over and over", source, control);
     }
     return true;
