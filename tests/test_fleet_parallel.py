@@ -206,8 +206,16 @@ def test_board_that_cannot_share_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_no_board_at_all_ends_the_command(tmp_path: Path) -> None:
     file = write(tmp_path, HEAD + 'deadline = 1\n[[board]]\nport = "/dev/nowhere"\n')
-    with pytest.raises(LinkError, match="no board is left, and none came back within 1 s"):
+    message = r"no board is left, and none came back within 1 s \(/dev/nowhere: no such port"
+    with pytest.raises(LinkError, match=message):
         train(file)
+
+
+def test_a_scheduler_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path, THREE)
+    result = CliRunner().invoke(cli, ["fleet", str(file), "--scheduler", "tcp://here:8786"])
+    assert result.exit_code == 2
+    assert "--scheduler tcp://here:8786: boards that share batches are reached" in result.stderr
 
 
 @pytest.mark.parametrize(

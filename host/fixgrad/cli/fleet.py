@@ -11,6 +11,7 @@ from fixgrad.cli.border import InterruptedRunError
 from fixgrad.cli.clustering import cluster_options, needs_extra
 from fixgrad.cli.options import PATH, json_option
 from fixgrad.cli.output import Meter, print_json, print_line
+from fixgrad.errors import UsageError
 from fixgrad.fleet.fleetfile import DATA_PARALLEL, Fleet, load_fleet
 from fixgrad.fleet.parallel import run_parallel
 from fixgrad.fleet.rounds import Round, read_rounds
@@ -37,6 +38,11 @@ def fleet(
     prepared = prepare(wanted.run)
     folder = out or _DEFAULT_FOLDER / fleet_file.stem
     shares_batches = wanted.mode == DATA_PARALLEL
+    if shares_batches and scheduler is not None:
+        raise UsageError(
+            f"--scheduler {scheduler}: boards that share batches are reached from this machine; "
+            "leave it away"
+        )
     what, unit = ("epoch", "steps") if shares_batches else ("round", "rounds")
     meter = Meter(unit, prepared.schedule.steps if shares_batches else wanted.rounds, unit)
     has_moved = False

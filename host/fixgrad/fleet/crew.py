@@ -54,6 +54,7 @@ class Crew:
         self._threads = ThreadPoolExecutor(len(boards))
         self._running: dict[Future[Any], tuple[PartBoard, range]] = {}
         self._joining: dict[Future[bool], PartBoard] = {}
+        self._why_away = ""
         for board in boards:
             self._look_for(board, 0.0)
         wait(self._joining)
@@ -108,8 +109,8 @@ class Crew:
                 alone_since = time.monotonic()
             elif time.monotonic() - alone_since > self._deadline_s:
                 raise LinkError(
-                    f"no board is left, and none came back within {self._deadline_s:g} s; the "
-                    "epochs before are kept, the same command goes on"
+                    f"no board is left, and none came back within {self._deadline_s:g} s "
+                    f"({self._why_away}); the epochs before are kept, the same command goes on"
                 )
             wait([*self._running, *self._joining], REOPEN_S, FIRST_COMPLETED)
             self._take_back()
@@ -147,7 +148,8 @@ class Crew:
                 if self._called_off.wait(pause_s):
                     return False
                 board.open()
-            except (LinkError, PortError):
+            except (LinkError, PortError) as error:
+                self._why_away = str(error)
                 board.close()
                 return False
             return True
