@@ -14,7 +14,6 @@ import serial
 from cobs import cobs
 from fixgrad import builds
 from fixgrad.boards import BOARDS
-from fixgrad.builds import build_image
 from fixgrad.errors import PortError
 from fixgrad.urlhandlers.protocol_qemu import Serial
 
@@ -133,14 +132,12 @@ def test_unknown_board_lists_the_known_ones() -> None:
         Serial("qemu://nucleo")
 
 
-def test_emulate_target_prints_a_port_that_answers(root: Path) -> None:
-    board = BOARDS["mps2_an386"]
-    build_image(board)
+def test_emulate_target_prints_a_port_that_answers(root: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"PLATFORMIO_WORKSPACE_DIR": str(tmp_path)}
     core = builds.core_dir(root)
-    environment = dict(os.environ)
     if core is not None:
         environment["PLATFORMIO_CORE_DIR"] = str(core)
-    command = [sys.executable, "-m", "platformio", "run", "-e", board.name, "-t", "emulate"]
+    command = [sys.executable, "-m", "platformio", "run", "-e", "mps2_an386", "-t", "emulate"]
     with subprocess.Popen(
         command,
         cwd=root,
@@ -150,10 +147,16 @@ def test_emulate_target_prints_a_port_that_answers(root: Path) -> None:
         text=True,
         start_new_session=True,
     ) as process:
+        assert process.stdout is not None
+        said = ""
         try:
-            assert process.stdout is not None
-            said = next(line for line in process.stdout if "--port" in line)
-            url = said.split("--port ")[1].strip()
+            for line in process.stdout:
+                said += line
+                if "--port" in line:
+                    break
+            else:
+                pytest.fail(said)
+            url = line.split("--port ")[1].strip()
             with serial.serial_for_url(url, timeout=0.05) as opened:
                 hello(opened, 4)
         finally:

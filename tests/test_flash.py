@@ -120,7 +120,7 @@ def test_flashed_board_answers_with_what_was_built(project: Path) -> None:
     told = re.fullmatch(line, result.stdout)
     assert told is not None
     assert re.search(r"Writing 50 %\s+Writing 100 %", result.stderr)
-    built = project / ".pio" / "build" / NAME
+    built = project / ".pio" / builds.IMAGES / NAME
     assert (project / "chip.elf").read_bytes() == (built / "firmware.elf").read_bytes()
     with served(project / "chip.elf") as url:
         report = json.loads(flash(NAME, "--port", url, "--json").stdout)
@@ -129,12 +129,12 @@ def test_flashed_board_answers_with_what_was_built(project: Path) -> None:
 
 def test_board_that_still_runs_another_build_is_told(project: Path) -> None:
     old = shutil.copy(builds.build_image(BOARDS[NAME]), project / "old.elf")
-    before = (project / ".pio" / "build" / NAME / "firmware.id").read_text().strip()
+    before = (project / ".pio" / builds.IMAGES / NAME / "firmware.id").read_text().strip()
     source = project / "firmware" / "core" / "link.c"
     source.write_text(source.read_text() + f"/* other than {before} */\n")
     with served(Path(old)) as url:
         line = refusal(13, NAME, "--port", url)
-    now = (project / ".pio" / "build" / NAME / "firmware.id").read_text().strip()
+    now = (project / ".pio" / builds.IMAGES / NAME / "firmware.id").read_text().strip()
     assert before != now
     assert line == (
         f"fixgrad: {NAME} was flashed with firmware {now}, but the board on {url} runs {before}: "

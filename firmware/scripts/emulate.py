@@ -1,18 +1,14 @@
 """Target `emulate`: the built image in QEMU, its UART on a TCP port, until Ctrl-C."""
 
+import re
 import shutil
-import socket
 import subprocess
 import sys
 
 Import("env")
 
-
-def free_port() -> int:
-    """Return a TCP port of this machine that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+# QEMU tells the free port that it chose.
+WAITS = re.compile(r"waiting for connection on: .*tcp:([\d.:]+)")
 
 
 def emulate(target, source, env):  # type: ignore[no-untyped-def]
@@ -21,19 +17,18 @@ def emulate(target, source, env):  # type: ignore[no-untyped-def]
     if qemu is None:
         print("qemu-system-arm is missing: install the package qemu-system-arm", file=sys.stderr)
         return 1
-    address = f"127.0.0.1:{free_port()}"
     command = [
         qemu,
         *("-M", env.GetProjectOption("custom_qemu_machine"), "-kernel", str(source[0])),
         *("-nodefaults", "-display", "none"),
         *(("-serial", "null") * int(env.GetProjectOption("custom_qemu_uart", "0"))),
-        *("-serial", f"tcp:{address},server=on,wait=on,nodelay=on"),
+        *("-serial", "tcp:127.0.0.1:0,server=on,wait=on,nodelay=on"),
     ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as machine:
         try:
             for line in machine.stderr:
-                if "waiting for connection" in line:
-                    print(f"{env['BOARD']} waits: use --port socket://{address}", flush=True)
+                if waits := WAITS.search(line):
+                    print(f"{env['BOARD']} waits: use --port socket://{waits[1]}", flush=True)
                 else:
                     print(line, end="", file=sys.stderr)
             return machine.wait()

@@ -29,8 +29,12 @@ if sys.platform != "win32":
 BUILD_TIMEOUT_S = 1800
 """A first build may download the compiler."""
 
-IMAGES, PROFILE_IMAGES = "build", "profile"
-"""Folders in PlatformIO's workspace."""
+IMAGES, PROFILE_IMAGES = "images", "profile"
+"""Folders in PlatformIO's workspace.
+
+Not the folder of `pio run`: PlatformIO empties a folder that was built with other variables of the
+environment, perhaps while another process starts an image from it.
+"""
 
 PROFILE_FLAGS = {"PLATFORMIO_BUILD_FLAGS": "-DPROFILE"}
 """Setting of PlatformIO that makes an image profile."""
