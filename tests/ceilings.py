@@ -20,7 +20,7 @@ class Ceiling(NamedTuple):
 
 
 CEILINGS = {
-    "disco_f100rb": Ceiling(16384, 880, 568, 8),
+    "disco_f100rb": Ceiling(16512, 880, 568, 8),
     "bluepill_f103c8": Ceiling(19200, 2880, 704, 16),
     "nucleo_f103rb": Ceiling(19200, 2880, 704, 16),
     "olimex_p405": Ceiling(22912, 5400, 704, 16),

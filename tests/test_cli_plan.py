@@ -117,7 +117,7 @@ def test_plan_tells_the_line_at_a_baud_rate_and_what_binds(digits: Path, wide: P
     # An epoch's 61 KB take 60 s or 0.3 s; its 25 million instructions 0.34 s at 72 MHz.
     assert (slow["limited_by"], board("2000000")["limited_by"]) == ("serial line", "core")
     assert board("9600", wide)["limited_by"] == "RAM"
-    # The speed of this board's line stays, which text and JSON tell.
+    # The line of this board has no other speed, which text and JSON tell.
     stays = board("2000000", name="bbcmicrobit")
     sent = (
         stays["streamed"]["epoch"]["to_board_bytes"] + stays["streamed"]["reading"]["to_host_bytes"]
@@ -126,7 +126,7 @@ def test_plan_tells_the_line_at_a_baud_rate_and_what_binds(digits: Path, wide: P
     assert stays["streamed"]["epoch_seconds"] == pytest.approx(10 * sent / 115200)
     text = fixgrad("plan", str(digits), "--baud", "2000000").stdout
     (line,) = [
-        line for line in text.splitlines() if line.startswith("at 115,200 baud, which does ")
+        line for line in text.splitlines() if line.startswith("at 115,200 baud, for ")
     ]
     changing = {name for name in BOARDS if name not in line.split(": ")[1].split(", ")}
     assert changing == {n for n, board in BOARDS.items() if board.line_baud(2000000) == 2000000}

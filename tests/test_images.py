@@ -134,7 +134,7 @@ def test_board_table_tells_the_link_sizes_of_the_port(root: Path, board_name: st
     assert int(sizes["PORT_RING_BYTES"]) == board.ring_bytes
     assert ("#define PORT_DMA 1\n" in config) == board.dma
     assert int(sizes.get("PORT_DMA_PART_BYTES", 0)) == board.dma_part_bytes
-    assert ("#define PORT_BAUD 1\n" in config) == board.changes_baud
+    assert ("#define PORT_BAUD 1\n" in config) == bool(board.uart_hz or board.bauds)
     assert ("#define PORT_PARTS 1\n" in config) == board.shares_batches
 
 
@@ -174,6 +174,34 @@ def test_board_table_tells_the_usart_of_the_environment(root: Path) -> None:
             section = "usart1" if "${usart1." in flags else "usart2"
             assert "${nucleo." in flags or f"${{{section}." in flags
             assert board.uart.startswith(f"{section.upper()}: ")
+
+
+def test_board_table_tells_the_clock_of_the_usart() -> None:
+    """Data sheets: the fastest clocks of the buses of USART1 and USART2, in MHz."""
+    fastest = {
+        "STM32F100": (24, 24), "STM32F103": (72, 36), "STM32F401": (84, 42), "STM32F405": (84, 42),
+        "STM32F407": (84, 42), "STM32F411": (100, 50), "STM32F446": (90, 45), "STM32L476": (80, 80),
+    }  # fmt: skip
+    for board in BOARDS.values():
+        if board.mcu.startswith("STM32"):
+            limits = fastest[board.mcu[:9]]
+            clock = board.clock_hz
+            while clock > limits[board.uart.startswith("USART2")] * 1_000_000:
+                clock //= 2
+            assert board.uart_hz == clock
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "reached"),
+    [
+        ("disco_f100rb", 1_500_000, 1_500_000), ("disco_f100rb", 1_500_001, 115_200),
+        ("disco_f100rb", 1_456_000, 115_200), ("nucleo_f103rb", 2_250_000, 2_250_000),
+        ("nucleo_f103rb", 2_500_000, 115_200), ("nucleo_f446re", 2_000_000, 2_000_000),
+        ("bbcmicrobit", 230_400, 115_200), ("bbcmicrobit", 9_600, 9_600),
+    ],
+)  # fmt: skip
+def test_line_runs_at_what_its_clock_divides_to(name: str, wanted: int, reached: int) -> None:
+    assert BOARDS[name].line_baud(wanted) == reached
 
 
 def test_image_is_built_without_a_registry(

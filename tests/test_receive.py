@@ -10,6 +10,7 @@ PORTS, MODELS = CORE.parent / "ports", TESTS_C / "receive"
 
 # The model of both families, the folder that configures the link, and that of the driver.
 FAMILIES = {
+    "stm32f100": ("stm32f1", "stm32f1"),
     "stm32f103": ("stm32f103", "stm32f1"),
     "stm32f4": ("stm32f4", "stm32f4"),
     "stm32l4": ("stm32l4", "stm32l4"),
@@ -65,8 +66,8 @@ def said(*command: str | Path) -> str:
 @pytest.mark.parametrize(
     ("name", "how"),
     [
-        ("stm32f103", "dma"), ("stm32f103", "interrupt"), ("stm32f4", "dma"),
-        ("stm32f4", "interrupt"), ("stm32l4", "dma"), ("stm32l4", "interrupt"),
+        ("stm32f100", "interrupt"), ("stm32f103", "dma"), ("stm32f103", "interrupt"),
+        ("stm32f4", "dma"), ("stm32f4", "interrupt"), ("stm32l4", "dma"), ("stm32l4", "interrupt"),
     ],
 )  # fmt: skip
 def test_every_byte_of_a_window_comes_out_once_and_in_order(

@@ -12,6 +12,9 @@ from typing import Final
 from fixgrad.framing import FRAME_OVERHEAD_BYTES
 from fixgrad.protocol import LIMITS
 
+CYCLES_OF_BIT_MIN = 16
+"""Of a USART that samples each bit 16 times."""
+
 DMA_SPARE_BYTES = 128
 
 
@@ -34,8 +37,8 @@ class Board:
         machine_uart: which of that board's UARTs, from 0, carries the link.
         dma: received bytes reach the buffer by DMA; it has DMA_SPARE_BYTES more than the window.
         dma_part_bytes: parts by which DMA fills it, two of which it has more as well; 0: none.
-        changes_baud: hosts can change the speed of its line.
-        bauds: the only speeds that it can be changed to; none: all up to its highest.
+        uart_hz: clock that the UART divides to the speed that hosts ask for; 0: it has no divider.
+        bauds: the speeds that hosts can ask for where it has none.
         store_bytes: flash set aside for checkpoints and a deployed net, two banks; 0: none.
         samples_bytes: flash set aside for samples that are too many for the RAM; 0: none.
         shares_batches: it can learn a part of a batch that other boards share.
@@ -57,7 +60,7 @@ class Board:
     machine_uart: int = 0
     dma: bool = False
     dma_part_bytes: int = 0
-    changes_baud: bool = False
+    uart_hz: int = 0
     bauds: tuple[int, ...] = ()
     store_bytes: int = 0
     samples_bytes: int = 0
@@ -74,8 +77,15 @@ class Board:
 
         Slower ones than that at start are those of images that were built with them.
         """
-        has = self.changes_baud and (not self.bauds or wanted in self.bauds)
-        return wanted if has else min(wanted, LIMITS["BAUD_AT_START"])
+        slowest = LIMITS["BAUD_AT_START"]
+        has = wanted < slowest or wanted in self.bauds or self._divides_to(wanted)
+        return wanted if has else slowest
+
+    def _divides_to(self, baud: int) -> bool:
+        """Return what port_has_baud() of firmware/ports/stm32/usart.c answers at full speed."""
+        cycles = (self.uart_hz + baud // 2) // baud
+        error = abs(cycles * baud - self.uart_hz)
+        return baud * CYCLES_OF_BIT_MIN <= self.uart_hz and error <= self.uart_hz // 40
 
     @property
     def link_bytes(self) -> int:
@@ -98,7 +108,6 @@ _STM32F103 = partial(
     payload_max=832,
     ring_bytes=1792,
     dma=True,
-    changes_baud=True,
     store_bytes=32 * 1024,
 )
 _STM32F4 = partial(
@@ -109,7 +118,6 @@ _STM32F4 = partial(
     ring_bytes=4096,
     machine="netduinoplus2",
     dma=True,
-    changes_baud=True,
     store_bytes=256 * 1024,
     shares_batches=True,
 )
@@ -123,7 +131,6 @@ _NRF52 = partial(
     machine=None,
     dma=True,
     dma_part_bytes=64,
-    changes_baud=True,
     bauds=(115200, 230400, 250000, 460800, 1_000_000),
     shares_batches=True,
 )
@@ -151,6 +158,7 @@ _TABLE = (
         payload_max=256,
         ring_bytes=432,
         uart="USART1: PA9 TX, PA10 RX",
+        uart_hz=24_000_000,
         machine="stm32vldiscovery",
     ),
     _STM32F103(
@@ -159,6 +167,7 @@ _TABLE = (
         mcu="STM32F103C8",
         flash_bytes=64 * 1024,
         uart="USART1: PA9 TX, PA10 RX",
+        uart_hz=72_000_000,
         machine=None,
     ),
     _STM32F103(
@@ -167,6 +176,7 @@ _TABLE = (
         mcu="STM32F103RB",
         flash_bytes=128 * 1024,
         uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
+        uart_hz=36_000_000,
         machine="netduino2",
         machine_uart=1,
         samples_bytes=63 * 1024,
@@ -180,6 +190,7 @@ _TABLE = (
         flash_bytes=1024 * 1024,
         arena_bytes=121680,
         uart="USART1: PA9 TX, PA10 RX (UEXT pins 3 and 4)",
+        uart_hz=84_000_000,
         samples_bytes=640 * 1024,
     ),
     _STM32F4(
@@ -191,6 +202,7 @@ _TABLE = (
         flash_bytes=1024 * 1024,
         arena_bytes=121680,
         uart="USART2: PA2 TX, PA3 RX",
+        uart_hz=42_000_000,
         machine_uart=1,
         samples_bytes=640 * 1024,
     ),
@@ -203,6 +215,7 @@ _TABLE = (
         flash_bytes=512 * 1024,
         arena_bytes=88912,
         uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
+        uart_hz=42_000_000,
         machine_uart=1,
         samples_bytes=128 * 1024,
     ),
@@ -215,6 +228,7 @@ _TABLE = (
         flash_bytes=512 * 1024,
         arena_bytes=121680,
         uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
+        uart_hz=50_000_000,
         machine_uart=1,
         samples_bytes=128 * 1024,
     ),
@@ -227,6 +241,7 @@ _TABLE = (
         flash_bytes=512 * 1024,
         arena_bytes=121680,
         uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
+        uart_hz=45_000_000,
         machine_uart=1,
         samples_bytes=128 * 1024,
     ),
@@ -239,6 +254,7 @@ _TABLE = (
         flash_bytes=512 * 1024,
         arena_bytes=121680,
         uart="USART1: PA9 TX, PA10 RX",
+        uart_hz=100_000_000,
         samples_bytes=128 * 1024,
     ),
     Board(
@@ -256,7 +272,7 @@ _TABLE = (
         uart="USART2: PA2 TX, PA3 RX (ST-LINK USB)",
         machine=None,
         dma=True,
-        changes_baud=True,
+        uart_hz=80_000_000,
         store_bytes=128 * 1024,
         samples_bytes=382 * 1024,
         shares_batches=True,

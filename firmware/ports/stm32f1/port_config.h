@@ -5,6 +5,7 @@
 #define LINK_PAYLOAD_MAX 256u
 /* Two frames of three 65-byte samples: one can arrive while the other is trained. */
 #define PORT_RING_BYTES 432u
+#define PORT_BAUD 1
 
 #define PORT_FLASH_PAGE_BYTES 1024u
 

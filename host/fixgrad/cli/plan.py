@@ -153,7 +153,8 @@ def _print_time(prepared: PreparedRun, views: list[Outlook], baud: int) -> None:
     print_table(table)
     stay = [view.board.name for view in views if view.baud != baud]
     if stay:
-        print_line(f"at {BAUD_AT_START:,} baud, which does not change: {', '.join(stay)}")
+        names = ", ".join(stay)
+        print_line(f"at {BAUD_AT_START:,} baud, for the line cannot run at {baud:,}: {names}")
 
 
 def _step_cells(view: Outlook, work: Work) -> list[str]:

@@ -21,6 +21,7 @@
 #include "usart.h"
 
 #define BYTES 300000u
+#define CLOCK_HZ 45000000u
 #define INTERRUPT (BOARD_USART == 1 ? 37u : 38u)
 #ifdef STM32L4
 #define SR (USART_BASE + 0x1Cu)
@@ -234,20 +235,20 @@ static void overflow(void)
     read_count = sent;
 }
 
-static void check_speeds(uint32_t clock_hz)
+static void check_speeds(void)
 {
     const struct {
         uint32_t baud;
         bool good;
     } speeds[] = {{9600, false}, {115199, false}, {115200, true}, {1000000, true}, {2000000, true},
-                  {clock_hz / 16u, true}, {clock_hz / 16u + 1u, false}};
+                  {CLOCK_HZ / 16u, true}, {CLOCK_HZ / 16u + 1u, false}};
     for (uint32_t i = 0; i < sizeof speeds / sizeof speeds[0]; i++) {
         if (port_has_baud(speeds[i].baud) != speeds[i].good) {
             model_broken("knows its speeds", speeds[i].baud, 0);
         }
         if (speeds[i].good) {
             port_set_baud(speeds[i].baud);
-            if (divider_now != (clock_hz + speeds[i].baud / 2u) / speeds[i].baud) {
+            if (divider_now != (CLOCK_HZ + speeds[i].baud / 2u) / speeds[i].baud) {
                 model_broken("sets the divider", speeds[i].baud, divider_now);
             }
             read_all(5000);
@@ -269,9 +270,9 @@ static void damage(uint32_t count)
 }
 
 /* 32 framing errors in a row, and no fewer, make a fast board slow; bytes between them forbid it. */
-static void check_waking(uint32_t clock_hz)
+static void check_waking(void)
 {
-    const uint32_t slow = (clock_hz + 57600u) / 115200u;
+    const uint32_t slow = (CLOCK_HZ + 57600u) / 115200u;
     port_set_baud(1000000u);
     damage(31);
     read_all(100);
@@ -308,7 +309,7 @@ int main(int argc, char **argv)
     }
     dma_model_there = strcmp(argv[1], "dma") == 0;
     random_begin((uint32_t)atoi(argv[2]));
-    usart_start(36000000u);
+    usart_start(CLOCK_HZ);
     const bool interrupts = ICR != 0 || !dma_model_there;
     if (((control_3 & DMAR) != 0) != dma_model_there || enabled != interrupts) {
         model_broken("chooses its receiver", control_1, control_3);
@@ -318,11 +319,11 @@ int main(int argc, char **argv)
         overflow();
         read_all(3u * port_window_bytes);
     }
-    check_speeds(36000000u);
+    check_speeds();
     port_set_baud(115200u);
     check_same_speed();
     if (ICR != 0 && dma_model_there) {
-        check_waking(36000000u);
+        check_waking();
     }
     status |= ORE;
     interrupt();
