@@ -435,5 +435,13 @@ def test_bad_value_is_told_in_a_line(name: str) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("number", ["nan", "soon"])
+def test_what_is_no_number_is_told_in_a_line(number: str) -> None:
+    result = CliRunner().invoke(cli, ["replay", "no", "--port", "sim://", "--wait", number])
+    assert (result.exit_code, result.stdout) == (2, "")
+    message = f"Error: Invalid value for '--wait': '{number}' is not a valid number."
+    assert result.stderr.splitlines()[-1] == message
+
+
 def test_every_command_was_called_wrongly() -> None:
     assert BAD.keys() | CANNOT_BE_CALLED_WRONGLY == set(cli.list_commands(click.Context(cli)))

@@ -201,6 +201,14 @@ def test_recorded_bytes_are_printed_as_messages(tmp_path: Path) -> None:
     ]
 
 
+def test_recording_without_a_message_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "bytes"
+    path.write_bytes(b"\0\0")
+    result = CliRunner().invoke(cli, ["decode", str(path)])
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == f"{path} holds no message\n"
+
+
 def test_missing_recording_is_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["decode", str(tmp_path / "none")])
     assert (result.exit_code, result.stdout) == (2, "")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fixgrad.cli.options import PATH, json_option
-from fixgrad.cli.output import print_json, print_line
+from fixgrad.cli.output import note, print_json, print_line
 from fixgrad.errors import UsageError
 from fixgrad.framing import DELIMITER
 from fixgrad.tracing import describe_encoded
@@ -27,5 +27,7 @@ def decode(recording: Path, as_json: bool) -> None:
     if as_json:
         print_json({"messages": texts})
         return
+    if not texts:
+        note(f"{recording} holds no message")
     for number, text in enumerate(texts, 1):
         print_line(f"{number:6} {text}")

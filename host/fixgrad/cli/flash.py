@@ -9,7 +9,7 @@ import click
 from serial.tools import list_ports
 
 from fixgrad.boards import BOARDS
-from fixgrad.cli.options import PATH, baud_option, json_option
+from fixgrad.cli.options import PATH, NumberRange, baud_option, json_option
 from fixgrad.cli.output import is_quiet, note, print_json, print_line, status
 from fixgrad.errors import UsageError
 from fixgrad.fitting import require_fit
@@ -31,7 +31,7 @@ from fixgrad.runfile import load_run
     help="Refuse before anything is built if this run does not fit the board.",
 )
 @click.option(
-    "--wait", default=15.0, show_default=True, type=click.FloatRange(min=0), metavar="SECONDS",
+    "--wait", default=15.0, show_default=True, type=NumberRange(min=0), metavar="SECONDS",
     help="How long the board may take to answer.",
 )
 @json_option

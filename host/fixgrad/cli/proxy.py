@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 
-from fixgrad.cli.options import port_baud_option, port_option
+from fixgrad.cli.options import NumberRange, port_baud_option, port_option
 from fixgrad.cli.output import note, print_line
 from fixgrad.errors import PortError, UsageError
 from fixgrad.proxy import Delay, FaultRates, FaultyLine, forward, listen
 from fixgrad.tracing import TO_DEVICE, TO_HOST, Tracer
 from fixgrad.transport import open_port
 
-_PROBABILITY = click.FloatRange(0, 0.1)
-_SECONDS = click.FloatRange(min=0)
+_PROBABILITY = NumberRange(0, 0.1)
+_SECONDS = NumberRange(min=0)
 
 
 @click.command(short_help="Put a port behind a socket, with faults.")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fixgrad.cli.opening import open_device
-from fixgrad.cli.options import PATH, baud_option, json_option, port_option
+from fixgrad.cli.options import PATH, NumberRange, baud_option, json_option, port_option
 from fixgrad.cli.output import Meter, print_json, print_line
 from fixgrad.device import Device
 from fixgrad.digest import state_digest
@@ -24,7 +24,7 @@ from fixgrad.training import Advanced, Patience, Recovered, Waiting
 @port_option
 @baud_option
 @click.option(
-    "--wait", default=300.0, show_default=True, type=click.FloatRange(min=0), metavar="SECONDS",
+    "--wait", default=300.0, show_default=True, type=NumberRange(min=0), metavar="SECONDS",
     help="How long to wait for a board that was unplugged.",
 )
 @json_option

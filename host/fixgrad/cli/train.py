@@ -18,7 +18,14 @@ from fixgrad.cli.curves import beside, curve
 from fixgrad.cli.events import EventFiles
 from fixgrad.cli.measuring import Measured, measure_test, print_measured
 from fixgrad.cli.opening import open_device
-from fixgrad.cli.options import PATH, WORD_MAX, baud_option, json_option, port_option
+from fixgrad.cli.options import (
+    PATH,
+    WORD_MAX,
+    NumberRange,
+    baud_option,
+    json_option,
+    port_option,
+)
 from fixgrad.cli.output import Meter, note, print_json, print_line, status, stop_switch
 from fixgrad.cli.serving import LivePage, parse_address
 from fixgrad.delivery import deliver
@@ -86,7 +93,7 @@ class Trained:
     "--wait",
     default=300.0,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     metavar="SECONDS",
     help="How long to wait for a board that was unplugged.",
 )
