@@ -154,9 +154,9 @@ def test_keys_of_other_commands_do_no_harm() -> None:
         ("[boards]\njsn = true", "fixgrad.toml: unknown key [boards] jsn; did you mean json?"),
         ("json = [true]", "fixgrad.toml: json is no text, number, true or false"),
         ("[boards]\njson = 2024-01-01", "fixgrad.toml: json is no text, number, true or false"),
-        (f"json = {'[' * 5000}", "fixgrad.toml: nested too deeply to be settings"),
-        ("[boards", "fixgrad.toml is no TOML: Expected ']' at the end of a table declaration (at "
-         "end of document)"),
+        (f"json = {'[' * 5000}", "fixgrad.toml: nested too deeply to be a settings file"),
+        ("[boards", "fixgrad.toml:1: not TOML: expected ']' at the end of a table declaration in "
+         "`[boards`; lines look like key = 1, key = \"text\" or key = [1, 2]"),
     ],
 )  # fmt: skip
 def test_mistake_in_the_settings_is_one_line(text: str, message: str) -> None:

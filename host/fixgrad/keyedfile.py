@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fixgrad import tomlfile
 from fixgrad.errors import RunFileError
 from fixgrad.runfile import RunFile, load_run
 
@@ -37,18 +37,10 @@ class KeyedFile:
         Raises:
             RunFileError: it is missing or not TOML.
         """
-        try:
-            return cls(path, tomllib.loads(path.read_text("utf-8-sig")))
-        except FileNotFoundError as error:
-            raise RunFileError(
-                f"no {kind} file {path}; docs/{kind.upper()}.md shows one to start from"
-            ) from error
-        except OSError as error:
-            raise RunFileError(f"cannot read the {kind} file {path}: {error.strerror}") from error
-        except ValueError as error:
-            raise RunFileError(f"{path} is not a {kind} file in TOML: {error}") from error
-        except RecursionError as error:
-            raise RunFileError(f"{path}: nested too deeply to be a {kind} file") from error
+        name = f"{kind} file"
+        missing = f"no {name} {path}; docs/{kind.upper()}.md shows one to start from"
+        text = tomlfile.read_text(path, name, missing, RunFileError)
+        return cls(path, tomlfile.parse(text, path, name, RunFileError))
 
     def error(self, key: str, message: str) -> RunFileError:
         """Return the error of a key."""

@@ -8,13 +8,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fixgrad import contradictions
+from fixgrad import contradictions, tomlfile
 from fixgrad.errors import FixgradError, RunFileError
 from fixgrad.runkeys import KEYS, REQUIRED, SECTIONS, BadValueError, Key, toml_value
 
@@ -123,16 +122,8 @@ def load_run(path: Path) -> RunFile:
     Raises:
         RunFileError: it is missing, not TOML, or a key is unknown, missing or wrong.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise RunFileError(
-            f"no run file {path}; `fixgrad new {path}` writes one"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise RunFileError(f"{path} is not a text file in UTF-8; give a run file") from error
-    except OSError as error:
-        raise RunFileError(f"cannot read the run file {path}: {error.strerror}") from error
+    missing = f"no run file {path}; `fixgrad new {path}` writes one"
+    text = tomlfile.read_text(path, "run file", missing, RunFileError)
     return parse_run(text, path)
 
 
@@ -146,12 +137,7 @@ def parse_run(text: str, path: Path) -> RunFile:
     Raises:
         RunFileError: as for `load_run`.
     """
-    try:
-        tables = tomllib.loads(text)
-    except ValueError as error:  # a TOMLDecodeError, or an integer of thousands of digits
-        raise RunFileError(_syntax_error(text, path, str(error))) from error
-    except RecursionError as error:
-        raise RunFileError(f"{path}: nested too deeply to be a run file") from error
+    tables = tomlfile.parse(text, path, "run file", RunFileError)
     return run_from_tables(tables, path, _key_lines(text))
 
 
@@ -353,19 +339,3 @@ def _key_lines(text: str) -> dict[tuple[str, str], int]:
 
 def _bare(name: str) -> str:
     return name.replace('"', "").replace("'", "").replace(" ", "")
-
-
-def _syntax_error(text: str, path: Path, message: str) -> str:
-    """Turn tomllib's message into file, line, the line itself, and what TOML wants."""
-    match = re.search(r"^(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
-    rows = text.splitlines()
-    if match is None:
-        return f"{path}: not TOML: {message}"
-    number = int(match[2]) if match[2] else max(len(rows), 1)
-    content = rows[number - 1].strip() if number <= len(rows) else ""
-    what = match[1][0].lower() + match[1][1:]
-    return (
-        f"{path}:{number}: not TOML: {what}"
-        + (f" in `{content}`" if content else "")
-        + '; lines look like key = 1, key = "text" or key = [1, 2]'
-    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,14 @@ from typing import Any
 import click
 from platformdirs import user_config_dir
 
+from fixgrad import tomlfile
 from fixgrad.errors import UsageError
 
 CONFIG_VARIABLE = "FIXGRAD_CONFIG"
 COMMON = ("port", "baud", "json", "quiet", "verbose")
 """Keys outside of a table: options of every command that has them."""
 
+_KIND = "settings file"
 _HERE, _USER = Path("fixgrad.toml"), "config.toml"
 
 
@@ -70,23 +71,13 @@ def defaults(name: str, command: click.Command, commands: Iterable[str]) -> dict
     """
     found: dict[str, Any] = {}
     for path in files():
-        settings = _read(path)
+        text = tomlfile.read_text(path, _KIND, f"no {_KIND} {path}", UsageError)
+        settings = tomlfile.parse(text, path, _KIND, UsageError)
         common = {key: value for key, value in settings.items() if not isinstance(value, dict)}
         _require_known(path, common, COMMON, "")
         _require_known(path, settings.keys() - common.keys(), commands, "table")
         _merge(found, _of_command(command, path, common, settings.get(name, {}), name))
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is no TOML: {error}") from error
-    except RecursionError as error:
-        raise UsageError(f"{path}: nested too deeply to be settings") from error
 
 
 def _of_command(
