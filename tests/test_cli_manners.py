@@ -260,7 +260,7 @@ def test_commands_of_boards_are_those_with_a_port() -> None:
         for name in cli.list_commands(ctx)
         if any("--port" in option.opts for option in cli.get_command(ctx, name).params)
     }
-    apart = {"doctor", "flash", "proxy"}  # test_doctor, test_flash, test_proxy
+    apart = {"doctor", "flash", "proxy", "trace"}  # test_doctor, test_flash, test_proxy
     assert with_port == BOARD_COMMANDS.keys() | apart
 
 
@@ -429,6 +429,8 @@ BAD = {
     "doctor": (["doctor"], 2, "Error: give --port URL to examine a board, or the folder DIR of a "
                "run"),
     "proxy": (["proxy", "--port", "sim://", "--listen", "here"], 2,
+              "fixgrad: --listen here is no HOST:PORT, such as localhost:4242"),
+    "trace": (["trace", "--port", "sim://", "--listen", "here"], 2,
               "fixgrad: --listen here is no HOST:PORT, such as localhost:4242"),
     "decode": (["decode", "no"], 2, "fixgrad: cannot read no: No such file or directory"),
     "completion": (["completion", "tcsh"], 2, "Error: Invalid value for '{bash|zsh|fish}': 'tcsh' "

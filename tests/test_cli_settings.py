@@ -18,7 +18,7 @@ from fixgrad.cli import cli
 from fixgrad.cli.border import INTERNAL_ERROR, INTERRUPTED
 from fixgrad.cli.settings import options_of
 
-WITHOUT_RESULTS = {"proxy", "completion"}
+WITHOUT_RESULTS = {"proxy", "trace", "completion"}
 RUN = '[data]\nsource = "iris"\n[model]\nlayers = [4, 8, 3]\n[training]\nepochs = 2\n'
 
 

@@ -55,10 +55,15 @@ class FakeBoard:
     Attributes:
         speed: the baud rate that it understands.
         fields: what HELLO_ACK tells otherwise than this fixgrad expects.
+        room: what follows the names in HELLO_ACK.
+        knows: the speeds that it can be asked for; 64 zeros at 115,200 baud bring it back.
+        carries: the fastest speed of the line.
     """
 
     def __init__(self, boot_id: int = 1, speed: int = 115200, **fields: int) -> None:
         self.baudrate, self.speed = 115200, speed
+        self.room, self.carries = b"", 1_000_000
+        self.knows: tuple[int, ...] = ()
         self.fields = {
             "protocol": protocol.PROTOCOL_VERSION, "numerics": protocol.NUMERICS_VERSION,
             "firmware": 1, "schema": protocol.schema_hash(), "boot_id": boot_id, "run_id": 0,
@@ -80,12 +85,19 @@ class FakeBoard:
         self._answers = b""
 
     def write(self, data: bytes) -> None:
-        if self.baudrate != self.speed:
+        if self.speed in self.knows and self.baudrate == 115200 and data.startswith(bytes(64)):
+            self.speed = 115200
+        if self.baudrate != self.speed or self.speed > self.carries:
             return
         for frame in self._decoder.feed(data):
             if frame.type == Message.HELLO:
                 hello = protocol.pack(protocol.HELLO_ACK_FIELDS, **self.fields)
-                answer = Message.HELLO_ACK, hello + b"disco_f100rb\0cortex-m3\0"
+                answer = Message.HELLO_ACK, hello + b"disco_f100rb\0cortex-m3\0" + self.room
+            elif frame.type == Message.BAUD:
+                asked = int.from_bytes(frame.payload, "little")
+                taken = asked if asked in self.knows else 0
+                self.speed = taken or self.speed
+                answer = Message.BAUD_ACK, taken.to_bytes(4, "little")
             elif frame.type == Message.READ:
                 echoed = frame.payload[:1] + bytes([Status.BAD_MESSAGE, 0, 0, 0, 0])
                 answer = Message.READ_ACK, echoed
@@ -139,10 +151,11 @@ def test_simulated_board_is_well() -> None:
     assert {"arena_bytes", "window_bytes", "round_trip_ms"} <= told.keys()
 
 
-def test_emulated_board_also_tells_its_stack() -> None:
-    reports = list(examine_link("qemu://disco_f100rb", 115200))
+@pytest.mark.parametrize("name", ["disco_f100rb", "bbcmicrobit"])
+def test_emulated_board_also_tells_its_stack(name: str) -> None:
+    reports = list(examine_link(f"qemu://{name}", 115200))
     assert codes(reports) == []
-    assert facts(reports)["board"] == "disco_f100rb"
+    assert facts(reports)["board"] == name
     unused = facts(reports)["stack_unused_bytes"]
     assert isinstance(unused, int) and unused >= 40
 
@@ -318,6 +331,45 @@ def test_board_at_another_speed(impatient: None) -> None:
     reports = list(examine_link(TTY, 115200, at(FakeBoard(speed=57600))))
     assert codes(reports) == ["FG204"]
     assert isinstance(reports[0], Finding) and "57600" in reports[0].detail
+
+
+def test_board_that_an_earlier_host_left_at_another_speed() -> None:
+    board = FakeBoard(speed=1_000_000)
+    board.knows = (1_000_000,)
+    assert codes(list(examine_link(TTY, 115200, at(board, FakeBoard())))) == []
+
+
+@pytest.mark.parametrize(
+    ("knows", "expected", "told"),
+    [
+        ((1_000_000,), [], 1_000_000),
+        ((230400,), [], 115200),
+        ((2_000_000,), ["FG404"], None),
+    ],
+)
+def test_speed_that_the_board_is_asked_for(
+    knows: tuple[int, ...], expected: list[str], told: int | None, impatient: None
+) -> None:
+    board = FakeBoard()
+    board.knows = knows
+    wanted = max(1_000_000, *knows)
+    reports = list(examine_link(TTY, wanted, at(board, FakeBoard())))
+    assert codes(reports) == expected
+    assert facts(reports).get("baud") == told
+    assert not expected or board.speed == 115200
+
+
+def test_board_that_starts_at_the_wanted_speed(impatient: None) -> None:
+    board = FakeBoard(speed=57600)
+    assert codes(list(examine_link(TTY, 57600, at(board, FakeBoard())))) == []
+
+
+def test_board_that_tells_its_room_for_samples() -> None:
+    board = FakeBoard()
+    board.room = (191 * 1024).to_bytes(4, "little")  # 0x2FC00: one byte is no ASCII
+    reports = list(examine_link("sim://", 115200, at(board)))
+    assert codes(reports) == []
+    assert facts(reports)["board"] == "disco_f100rb"
 
 
 @pytest.mark.parametrize(("second", "expected"), [(1, []), (2, ["FG205"])])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from fixgrad import protocol
 from fixgrad.cli import cli
 from fixgrad.device import Device
 from fixgrad.framing import encode_frame
@@ -174,6 +178,35 @@ def test_trace_shows_messages_in_any_portions_and_damage() -> None:
 )
 def test_messages_are_described_with_their_fields(frame: bytes, expected: str) -> None:
     assert describe_encoded(frame[:-1]) == expected
+
+
+def test_hello_tells_names_and_room_for_samples() -> None:
+    hello = protocol.pack(
+        protocol.HELLO_ACK_FIELDS, **dict.fromkeys(dict(protocol.HELLO_ACK_FIELDS), 0)
+    )
+    for tail, told in [
+        (b"some_board\0cortex-m0\0", "board some_board, core cortex-m0, samples_bytes 0"),
+        (b"b\0c\0\x00\xfc\x02\0", "board b, core c, samples_bytes 195584"),
+        (b"b\0c", "3 bytes"),
+    ]:
+        text = describe_encoded(encode_frame(Message.HELLO_ACK, 1, 5, hello + tail)[:-1])
+        assert text.endswith(f"payload_max 0, window_bytes 0, {told}")
+
+
+def test_trace_prints_both_directions_with_their_times() -> None:
+    command = [sys.executable, "-m", "fixgrad", "trace", "--port", "sim://"]
+    with subprocess.Popen(
+        [*command, "--listen", "localhost:0"], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None and process.stderr is not None
+        url = process.stderr.readline().split()[4].rstrip(",")
+        Device.open(url).close()
+        lines = [process.stdout.readline() for _ in range(2)]
+        process.terminate()
+    number = r" *\d+\.\d{4}"
+    assert re.match(rf"{number} → HELLO, session \d+, pos \d+\n$", lines[0])
+    assert re.match(rf"{number} ← HELLO_ACK, session .* board posix, core host, ", lines[1])
 
 
 @pytest.mark.parametrize("address", ["4242", "localhost:", "localhost:abc", "localhost:70000"])

@@ -17,10 +17,10 @@ HEAD = """# Troubleshooting
 Both take `--json`. Given a port, the doctor looks at it before it opens it: permission, who holds
 it, ModemManager, the USB adapter's latency timer. Then it asks the board: identity and versions,
 memory for a model, round trip, and 150 messages of no known type, whose answers show damage in
-either direction. No message changes what the board holds. A silent serial port is tried at other
-speeds, and an answering one is opened a second time to see whether that resets the board. On qemu://
-it also tells how much of the stack was never used; a real board does not tell
-(`tests/test_stack.py` measures every image).
+either direction; with `--baud` all that at the speed that training would have. No message changes
+what the board holds. A silent serial port is tried at other speeds, and an answering one is opened
+a second time to see whether that resets the board. On qemu:// it also tells how much of the stack
+was never used; a real board does not tell (`tests/test_stack.py` measures every image).
 
 Given the folder of a run, the NumPy reference computes the run again, bit for bit as its digests
 show, and looks inside (FG6xx): clamps, updates that vanish, dead units, range of the weights,

@@ -998,11 +998,7 @@ class Device:
         if version != protocol.PROTOCOL_VERSION:
             self._refuse_version("protocol", version, protocol.PROTOCOL_VERSION)
         try:
-            values = protocol.unpack(protocol.HELLO_ACK_FIELDS, payload)
-            names = payload[protocol.field_bytes(protocol.HELLO_ACK_FIELDS) :]
-            board_name, core_name, rest = names.split(b"\0", 2)
-            board, core = board_name.decode("ascii"), core_name.decode("ascii")
-            room = protocol.unpack(protocol.HELLO_ROOM_FIELDS, rest) if rest else {}
+            values, board, core = protocol.unpack_hello(payload)
         except ValueError as error:
             raise LinkError(f"{self.url}: malformed answer to HELLO: {error}") from error
         if values["numerics"] != protocol.NUMERICS_VERSION:
@@ -1025,7 +1021,7 @@ class Device:
             arena_bytes=values["arena_bytes"],
             payload_max=values["payload_max"],
             window_bytes=values["window_bytes"],
-            samples_bytes=room.get("samples_bytes", 0),
+            samples_bytes=values["samples_bytes"],
         )
 
     def _refuse_version(self, what: str, theirs: int, ours: int) -> NoReturn:

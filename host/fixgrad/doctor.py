@@ -142,7 +142,7 @@ ECHO = Kind(
 OTHER_SPEED = Kind(
     "FG204",
     "the board answers at another speed",
-    "The firmware runs at another baud rate than --baud says.",
+    "The firmware starts at another baud rate than the others, as an Arduino sketch may.",
     "Give the speed named above by `--baud`.",
     _LINK,
 )

@@ -13,11 +13,14 @@ from fixgrad import doctor, protocol
 from fixgrad.boards import BOARDS
 from fixgrad.doctor import Fact, Finding, Kind, Report
 from fixgrad.errors import BuildError, PortError
-from fixgrad.framing import Decoder, Frame, encode_frame, encoded_bytes_max
+from fixgrad.framing import DELIMITER, Decoder, Frame, encode_frame, encoded_bytes_max
 from fixgrad.protocol import Message, Status
-from fixgrad.transport import error_number, open_port
+from fixgrad.transport import BAUD_AT_START, WAKING, error_number, open_port
 
-BAUDS = (115200, 230400, 460800, 921600, 1_000_000, 57600, 38400, 19200, 9600)
+BAUDS = (
+    230400, 250000, 460800, 500000, 921600, 1_000_000, 2_000_000, 57600, 38400, 19200, 9600,
+)  # fmt: skip
+"""Tried where a board that starts at another speed is silent."""
 HELLO_TRIES = 8
 SWEEP_TRIES = 2
 ROUND_TRIPS = 20
@@ -49,18 +52,23 @@ class Heard(NamedTuple):
 
 
 class Line:
-    """An open port with one question and its answer at a time."""
+    """An open port with one question and its answer at a time.
+
+    Attributes:
+        session: of every message.
+        baud: speed of our end.
+    """
 
     def __init__(self, port: Any, baud: int) -> None:
         """Take an open port with a short read timeout, and its speed."""
         self.session = secrets.randbelow(255) + 1
-        self._port, self._baud = port, baud
+        self._port, self.baud = port, baud
         self._decoder = Decoder()
 
-    def ask(self, type_: int, pos: int, payload: bytes = b"") -> Heard:
-        """Send a message; wait for the first frame, or until none can be expected."""
-        wire = b"\0" + encode_frame(type_, self.session, pos, payload)
-        limit = ANSWER_S + 2 * (len(wire) + PROBE_BYTES) * BITS_PER_BYTE / self._baud
+    def ask(self, type_: int, pos: int, payload: bytes = b"", lead: bytes = DELIMITER) -> Heard:
+        """Send a message behind `lead`; wait for the first frame, or until none can be expected."""
+        wire = lead + encode_frame(type_, self.session, pos, payload)
+        limit = ANSWER_S + 2 * (len(wire) + PROBE_BYTES) * BITS_PER_BYTE / self.baud
         data, frames, before = b"", list[Frame](), self._decoder.damaged
         started = time.monotonic()
         self._port.write(wire)
@@ -76,16 +84,30 @@ class Line:
         return Heard(data, frames, self._decoder.damaged - before, time.monotonic() - started)
 
     def hello(self, tries: int) -> tuple[Frame | None, bytes]:
-        """Say HELLO; return its answer, or None and what came instead."""
+        """Say HELLO; return its answer, or None and what came instead.
+
+        At the speed at start this wakes a board that an earlier host left at another one.
+        """
         came = b""
+        lead = WAKING if self.baud == BAUD_AT_START else DELIMITER
         for _ in range(tries):
             nonce = secrets.randbits(32)
-            heard = self.ask(Message.HELLO, nonce)
+            heard = self.ask(Message.HELLO, nonce, lead=lead)
             came += heard.data
             for frame in heard.frames:
                 if frame.type == Message.HELLO_ACK and frame.pos == nonce:
                     return frame, came
         return None, came
+
+    def set_speed(self, baud: int) -> bool:
+        """Change our end's speed; False where the port has no such one."""
+        try:
+            self._port.baudrate = baud
+            self._port.reset_input_buffer()
+        except (OSError, ValueError):
+            return False
+        self.baud, self._decoder = baud, Decoder()
+        return True
 
 
 def examine_link(url: str, baud: int, open_: Open = open_port) -> Iterator[Report]:
@@ -93,11 +115,11 @@ def examine_link(url: str, baud: int, open_: Open = open_port) -> Iterator[Repor
 
     Args:
         url: the port.
-        baud: bits per second.
+        baud: bits per second that the board is asked for, once it answered at the speed at start.
         open_: opens it, as `open_port`.
     """
     try:
-        port = open_(url, baud)
+        port = open_(url, BAUD_AT_START)
     except BuildError as error:
         yield Finding(doctor.NOT_BUILT, str(error))
         return
@@ -105,18 +127,26 @@ def examine_link(url: str, baud: int, open_: Open = open_port) -> Iterator[Repor
         yield Finding(_kind_of(error), str(error))
         return
     try:
-        line = Line(port, baud)
+        line = Line(port, BAUD_AT_START)
         answer, came = line.hello(HELLO_TRIES)
+        if answer is None and baud != BAUD_AT_START and line.set_speed(baud):
+            answer, more = line.hello(SWEEP_TRIES)
+            came += more
         if answer is None:
-            yield _stranger(url, baud, came, port)
+            yield _stranger(url, baud, came, line)
             return
         findings = list(_versions(answer))
         yield from findings
         if any(isinstance(finding, Finding) for finding in findings):
             return
         values = protocol.unpack(protocol.HELLO_ACK_FIELDS, answer.payload)
+        if line.baud != baud:
+            carried = _change_speed(line, baud)
+            yield carried
+            if isinstance(carried, Finding):
+                return
         yield from _round_trip(line)
-        yield from _damage(line, values["payload_max"], baud)
+        yield from _damage(line, values["payload_max"])
         yield from _stack(port)
     except OSError as error:
         yield Finding(doctor.NOT_OPENED, f"{url}: the port vanished: {error}")
@@ -124,7 +154,7 @@ def examine_link(url: str, baud: int, open_: Open = open_port) -> Iterator[Repor
     finally:
         port.close()
     if "://" not in url:
-        yield from _reset_by_opening(url, baud, open_, values["boot_id"])
+        yield from _reset_by_opening(url, open_, values["boot_id"])
 
 
 def _kind_of(error: PortError) -> Kind:
@@ -140,14 +170,16 @@ def _kind_of(error: PortError) -> Kind:
     return kinds.get(error_number(error) or 0, doctor.NOT_OPENED)
 
 
-def _stranger(url: str, baud: int, came: bytes, port: Any) -> Finding:
+def _stranger(url: str, baud: int, came: bytes, line: Line) -> Finding:
     """Say what is there where HELLO was not answered."""
     echoed = [frame for frame in Decoder().feed(came) if frame.type == Message.HELLO]
     if echoed:
         return Finding(doctor.ECHO, f"{url} sent HELLO back {len(echoed)} times")
     if "://" not in url:
         for other in BAUDS:
-            if other != baud and _answers_at(port, other):
+            if other in (BAUD_AT_START, baud) or not line.set_speed(other):
+                continue
+            if line.hello(SWEEP_TRIES)[0] is not None:
                 return Finding(doctor.OTHER_SPEED, f"{url} answers at {other} baud, not {baud}")
     if came:
         head = came[:16].hex(" ")
@@ -155,13 +187,20 @@ def _stranger(url: str, baud: int, came: bytes, port: Any) -> Finding:
     return Finding(doctor.SILENT, f"{url} sent nothing at {baud} baud")
 
 
-def _answers_at(port: Any, baud: int) -> bool:
-    try:
-        port.baudrate = baud
-        port.reset_input_buffer()
-    except (OSError, ValueError):
-        return False
-    return Line(port, baud).hello(SWEEP_TRIES)[0] is not None
+def _change_speed(line: Line, baud: int) -> Report:
+    """Ask the board for a speed, as training does, and see whether the line carries it."""
+    request = protocol.pack(protocol.BAUD_FIELDS, baud=baud)
+    for number in range(SWEEP_TRIES):
+        answers = [f for f in line.ask(Message.BAUD, number, request).frames if f.pos == number]
+        if any(f.type != Message.BAUD_ACK or f.payload != request for f in answers):
+            return Fact("baud", line.baud, f"the board stays at {line.baud} baud: it has no {baud}")
+        if answers:
+            break
+    if line.set_speed(baud) and line.hello(HELLO_TRIES)[0] is not None:
+        return Fact("baud", baud, f"the line carries {baud} baud")
+    line.set_speed(BAUD_AT_START)
+    line.hello(HELLO_TRIES)
+    return Finding(doctor.BAD_LINE, f"the board is not heard at {baud} baud")
 
 
 def _versions(answer: Frame) -> Iterator[Report]:
@@ -173,9 +212,7 @@ def _versions(answer: Frame) -> Iterator[Report]:
         )
         return
     try:
-        values = protocol.unpack(protocol.HELLO_ACK_FIELDS, answer.payload)
-        tail = answer.payload[protocol.field_bytes(protocol.HELLO_ACK_FIELDS) :]
-        board, core, _ = tail.decode("ascii").split("\0", 2)
+        values, board, core = protocol.unpack_hello(answer.payload)
     except ValueError as error:
         yield Finding(doctor.FOREIGN, f"malformed answer to HELLO: {error}")
         return
@@ -223,7 +260,7 @@ def _round_trip(line: Line) -> Iterator[Report]:
         yield Fact("round_trip_ms", round(1000 * middle, 3), f"round trip {text}")
 
 
-def _damage(line: Line, payload_max: int, baud: int) -> Iterator[Report]:
+def _damage(line: Line, payload_max: int) -> Iterator[Report]:
     """Send messages of no known type and count which are answered and how."""
     size = min(PROBE_BYTES, payload_max)
     outward = inward = 0
@@ -261,15 +298,15 @@ def _stack(port: Any) -> Iterator[Report]:
         yield Fact("stack_unused_bytes", unused, text)
 
 
-def _reset_by_opening(url: str, baud: int, open_: Open, boot_id: int) -> Iterator[Report]:
+def _reset_by_opening(url: str, open_: Open, boot_id: int) -> Iterator[Report]:
     """Open the port again and see whether the board is the same boot."""
     try:
-        port = open_(url, baud)
+        port = open_(url, BAUD_AT_START)
     except PortError as error:
         yield Finding(_kind_of(error), f"opened a second time: {error}")
         return
     with port:
-        answer, _ = Line(port, baud).hello(HELLO_TRIES)
+        answer, _ = Line(port, BAUD_AT_START).hello(HELLO_TRIES)
     if answer is None:
         yield Finding(doctor.RESETS_ON_OPEN, "after opening the port again nothing answered")
     elif protocol.unpack(protocol.HELLO_ACK_FIELDS, answer.payload)["boot_id"] != boot_id:

@@ -344,6 +344,22 @@ def unpack(fields: tuple[tuple[str, int], ...], data: bytes) -> dict[str, int]:
     return values
 
 
+def unpack_hello(payload: bytes) -> tuple[dict[str, int], str, str]:
+    """Unpack a HELLO_ACK of this version of the protocol.
+
+    Returns:
+        HELLO_ACK and HELLO_ROOM, whose `samples_bytes` is 0 where the board does not tell it; the
+        names of the board and of its core.
+
+    Raises:
+        ValueError: `payload` is none.
+    """
+    values = unpack(HELLO_ACK_FIELDS, payload)
+    board, core, room = payload[field_bytes(HELLO_ACK_FIELDS) :].split(b"\0", 2)
+    told = unpack(HELLO_ROOM_FIELDS, room) if room else {"samples_bytes": 0}
+    return values | told, board.decode("ascii"), core.decode("ascii")
+
+
 def schema_hash() -> int:
     """Return the CRC-32 of the canonical table: both sides were built from the same one."""
     table = {

@@ -23,6 +23,7 @@ _FIELDS: dict[int, tuple[tuple[str, int], ...]] = {
     Message.INFER_ACK: protocol.INFER_ACK_FIELDS,
     Message.SAVE_ACK: protocol.SAVE_ACK_FIELDS,
     Message.BAUD_ACK: protocol.BAUD_FIELDS,
+    Message.SCALE_ACK: protocol.SCALE_ACK_FIELDS,
     Message.NO_SESSION: protocol.NO_SESSION_FIELDS,
 }
 _HEXADECIMAL = {"schema", "boot_id", "run_id", "digest", "crc"}
@@ -70,6 +71,8 @@ def describe(frame: Frame) -> str:
         parts += [_field(field, value) for field, value in values.items()]
         if frame.type == Message.TRAIN_TO:
             parts.append(_stretches(frame.payload))
+        elif frame.type == Message.HELLO_ACK:
+            parts.append(_names(frame.payload))
         elif len(frame.payload) > length:
             parts.append(f"{len(frame.payload) - length} bytes")
     return ", ".join(parts)
@@ -87,6 +90,15 @@ def _stretches(payload: bytes) -> str:
     return ", ".join(
         f"{r['size']} samples at {r['lr_mantissa']}·2^{r['lr_exponent']}" for r in records
     )
+
+
+def _names(payload: bytes) -> str:
+    """Describe what stands behind the fields of HELLO_ACK."""
+    try:
+        values, board, core = protocol.unpack_hello(payload)
+    except ValueError:
+        return f"{len(payload) - protocol.field_bytes(protocol.HELLO_ACK_FIELDS)} bytes"
+    return f"board {board}, core {core}, samples_bytes {values['samples_bytes']}"
 
 
 def _field(name: str, value: int) -> str:

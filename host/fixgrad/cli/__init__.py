@@ -33,6 +33,7 @@ _COMMANDS = {
     "doctor": "fixgrad.cli.doctor:doctor",
     "demo": "fixgrad.cli.demo:demo",
     "proxy": "fixgrad.cli.proxy:proxy",
+    "trace": "fixgrad.cli.proxy:trace",
     "decode": "fixgrad.cli.decode:decode",
     "completion": "fixgrad.cli.completion:completion",
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fixgrad.cli.inspecting import examine
-from fixgrad.cli.options import PATH, json_option, port_baud_option
+from fixgrad.cli.options import PATH, baud_option, json_option
 from fixgrad.cli.output import print_json, print_line, status
 from fixgrad.doctor import Fact, Finding, Level, Report, exit_code
 from fixgrad.doctor_link import examine_link
@@ -25,7 +25,7 @@ from fixgrad.rundir import RunFolder
     metavar="URL",
     help="Where the board is: /dev/ttyACM0, COM5, socket://…, sim:// or qemu://BOARD.",
 )
-@port_baud_option
+@baud_option
 @json_option
 @click.pass_context
 def doctor(

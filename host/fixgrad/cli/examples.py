@@ -71,6 +71,7 @@ EXAMPLES = {
         "fixgrad proxy --port sim:// --bit-errors 1e-5",
         "fixgrad proxy --port /dev/ttyACM0 --listen localhost:4242 --trace",
     ),
+    "trace": ("fixgrad trace --port /dev/ttyACM0 --listen localhost:4242",),
     "decode": ("fixgrad decode recorded.bin",),
     "completion": ('eval "$(fixgrad completion bash)"',),
 }

@@ -19,12 +19,16 @@ from fixgrad.transport import open_port
 _PROBABILITY = NumberRange(0, 0.1)
 _SECONDS = NumberRange(min=0)
 
+_listen_option = click.option(
+    "--listen", "address", default="localhost:4242", show_default=True, metavar="HOST:PORT",
+    help="Where the other program connects.",
+)  # fmt: skip
+
 
 @click.command(short_help="Put a port behind a socket, with faults.")
 @port_option
 @port_baud_option
-@click.option("--listen", "address", default="localhost:4242", show_default=True,
-              metavar="HOST:PORT", help="Where the other program connects.")
+@_listen_option
 @click.option("--bit-errors", default=0.0, type=_PROBABILITY, metavar="P",
               help="Probability of a wrong bit, such as 1e-5.")
 @click.option("--drops", default=0.0, type=_PROBABILITY, metavar="P",
@@ -100,6 +104,19 @@ def proxy(
                 f"the client is gone; {faults} bytes were hit and {presses.count} resets pressed "
                 "so far"
             )
+
+
+@click.command(short_help="Put a port behind a socket, and print every message.")
+@port_option
+@port_baud_option
+@_listen_option
+@click.pass_context
+def trace(ctx: click.Context, port: str, baud: int, address: str) -> None:
+    """Connect with --port socket://HOST:PORT; every message is printed, both ways, with its time.
+
+    `fixgrad proxy --trace` does the same on a line with faults.
+    """
+    ctx.invoke(proxy, port=port, baud=baud, address=address, trace=True)
 
 
 class _Presses:
