@@ -10,9 +10,10 @@ import hashlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from fixgrad.model import ModelConfig, State
@@ -139,13 +140,14 @@ def build_files(
         with tempfile.NamedTemporaryFile("w", dir=BUILD, suffix=".ld") as file:
             file.write(script)
             file.flush()
+            linked = map_of(target).with_suffix(f".{os.getpid()}.map")
             command = [
                 *_compiler(machine, flags), "-nostartfiles", "--specs=nano.specs",
                 "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments", f"-T{file.name}",
-                f"-Wl,-Map={map_of(target)}",
+                f"-Wl,-Map={linked}",
                 *map(str, objects), "-lm",
             ]  # fmt: skip
-            _make([*command, "-o"], target)
+            _make([*command, "-o"], target, {linked: map_of(target)})
     return target
 
 
@@ -181,10 +183,20 @@ def _compiled(machine: Machine, source: Path, flags: Sequence[str]) -> Path:
     return target
 
 
-def _make(command: list[str], target: Path) -> None:
-    """Run a command that makes `target`, which appears whole or not at all."""
+def _make(
+    command: list[str], target: Path, others: Mapping[Path, Path] = MappingProxyType({})
+) -> None:
+    """Run a command that makes `target`, which appears whole or not at all.
+
+    Args:
+        command: without the name of what it makes.
+        target: what it makes.
+        others: what it makes beside it, and where that goes.
+    """
     temporary = target.with_suffix(f".{os.getpid()}")
     subprocess.run([*command, str(temporary)], check=True)
+    for made, place in others.items():
+        made.replace(place)
     temporary.replace(target)
 
 

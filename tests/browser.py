@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 
 NAMES = ("chromium-headless-shell", "chromium", "google-chrome")
 DARK, LIGHT = 0, 1
+GUARD_S = 300
+"""What waits so long has gone wrong."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def visit(page: Path, folder: Path, scheme: int, height: int = 1500) -> Visit:
             f"--blink-settings=preferredColorScheme={scheme}", f"--window-size=1100,{height}",
             f"--screenshot={image}", page.resolve().as_uri(),
         ],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=GUARD_S, check=True,
     )  # fmt: skip
     complaints = [line for line in run.stderr.splitlines() if ":CONSOLE" in line]
     events = json.loads(log.read_text())["events"]
@@ -130,6 +133,8 @@ class Tab:
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
+            heard, _, _ = select.select([self._answers], [], [], GUARD_S)
+            assert heard, f"the browser says nothing; before: {self.complaints}"
             part = os.read(self._answers, 65536)
             assert part, "the browser ended"
             self._rest += part

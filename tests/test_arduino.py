@@ -20,6 +20,7 @@ from fixgrad.planner import plan
 from fixgrad.selftest import Outcome, selftest
 from fixgrad.urlhandlers.socket_serial import SocketSerial
 from fixgrad.vectors import load_case, packaged_vectors
+from source_tree import copy_sources
 
 ROOT = Path(__file__).parent.parent
 STAND_IN = ROOT / "tests" / "arduino"
@@ -161,7 +162,7 @@ def test_library_has_the_version_of_the_package() -> None:
 
 def stand_in_platform(folder: Path) -> None:
     """Make this project's platform one with a board that has the stand-in for a core."""
-    shutil.copytree(ROOT / "firmware" / "platform", folder)
+    copy_sources(ROOT / "firmware" / "platform", folder)
     frameworks = folder / "builder" / "frameworks"
     frameworks.mkdir()
     shutil.copy(STAND_IN / "framework.py", frameworks / "arduino.py")

@@ -13,6 +13,7 @@ from fixgrad import builds, tether
 from fixgrad.boards import BOARDS
 from fixgrad.emulators import Emulator
 from fixgrad.errors import BuildError
+from source_tree import copy_sources
 
 BOARD = BOARDS["disco_f100rb"]
 
@@ -21,9 +22,9 @@ BOARD = BOARDS["disco_f100rb"]
 def project(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the firmware project that a test may damage."""
     copy = tmp_path / "project"
-    shutil.copytree(root / "firmware", copy / "firmware")
+    copy_sources(root / "firmware", copy / "firmware")
     shutil.copy(root / "platformio.ini", copy)
-    shutil.copytree(root / "tools", copy / "tools")
+    copy_sources(root / "tools", copy / "tools")
     subprocess.run([sys.executable, copy / "tools" / "offline_platformio.py"], check=True)
     monkeypatch.delenv("PLATFORMIO_CORE_DIR", raising=False)
     monkeypatch.setattr(builds, "firmware_dir", lambda: copy / "firmware")

@@ -27,12 +27,14 @@ from fixgrad.protocol import Message
 from fixgrad.run import prepare
 from fixgrad.rundir import RunFolder
 from fixgrad.runfile import format_run, load_run, new_run
+from fixgrad.session import Session
 from fixgrad.simulator import FLASH_BYTES
 from fixgrad.transport import open_port
 from fixgrad.urlhandlers.flash_file import require_flash_file
 from serial.tools import list_ports
 
 COMMAND = [sys.executable, "-m", "fixgrad"]
+PAGE_BYTES = 4096
 
 
 @pytest.fixture(autouse=True)
@@ -153,13 +155,17 @@ def test_defect_is_one_line_that_asks_for_a_report(monkeypatch: pytest.MonkeyPat
 def interrupt_after(
     environment: dict[str, str], line_start: str, *arguments: str
 ) -> tuple[int, str, str]:
-    """Send SIGINT when a line of stderr begins like this; return exit code, stdout, last line."""
+    """Send SIGINT when a line of stderr begins like this; return exit code, stdout, last line.
+
+    The command may be as far ahead of what was read as a pipe and a buffer of a page hold.
+    """
     with subprocess.Popen(
         [*COMMAND, *arguments],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        pipesize=PAGE_BYTES,
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         last, sent = "", False
@@ -175,14 +181,14 @@ def interrupt_after(
 def test_control_c_keeps_the_state_and_the_resumed_run_ends_with_the_same_digest(
     environment: dict[str, str], run: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    file = write_run("a.toml", epochs=300)
+    file = write_run("a.toml", epochs=150)
     code, stdout, line = interrupt_after(
-        environment, "epoch 2/300 ", "train", file, "--port", "sim://", "--out", "out"
+        environment, "epoch 2/150 ", "train", file, "--port", "sim://", "--out", "out"
     )
     assert (code, stdout) == (130, "")
     assert line.startswith("fixgrad: stopped after step ")
     assert line.endswith(
-        " of 4500; the state is kept in out, continue with: fixgrad train --resume out --port "
+        " of 2250; the state is kept in out, continue with: fixgrad train --resume out --port "
         "sim://\n"
     )
     resumed = run("train", "--resume", "out", "--port", "sim://", "--json")
@@ -220,10 +226,23 @@ def board_command(request: pytest.FixtureRequest) -> list[str]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give up on a silent port after little: how long is the business of the session's tests."""
+def impatient(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Give up after little: how long is the business of the session's tests.
+
+    Returns:
+        Set by whoever serves the port once it has taken the first bytes; no timer expires before.
+    """
+    answered = threading.Event()
+    expire = Session._expire
+
+    def expire_then(session: Session, now: float) -> None:
+        assert answered.wait(60)
+        expire(session, now)
+
+    monkeypatch.setattr(Session, "_expire", expire_then)
     monkeypatch.setattr(session, "TIMER_MAX_S", 0.05)
     monkeypatch.setattr(session, "EXPIRIES_MAX", 2)
+    return answered
 
 
 def refusal(exit_code: int, arguments: list[str], port: str) -> str:
@@ -334,7 +353,7 @@ def test_busy_port(board_command: list[str]) -> None:
 
 
 @contextlib.contextmanager
-def listening(answer: Callable[[bytes], bytes]) -> Iterator[str]:
+def listening(answer: Callable[[bytes], bytes], answered: threading.Event) -> Iterator[str]:
     """Serve one connection: every piece of bytes that comes is answered."""
 
     def serve() -> None:
@@ -342,6 +361,7 @@ def listening(answer: Callable[[bytes], bytes]) -> Iterator[str]:
         with connection, contextlib.suppress(OSError):
             while data := connection.recv(4096):
                 connection.sendall(answer(data))
+                answered.set()
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=serve, daemon=True)
@@ -350,16 +370,16 @@ def listening(answer: Callable[[bytes], bytes]) -> Iterator[str]:
         thread.join(timeout=30)
 
 
-def test_nothing_answers(board_command: list[str], impatient: None) -> None:
-    with listening(lambda data: b"") as port:
+def test_nothing_answers(board_command: list[str], impatient: threading.Event) -> None:
+    with listening(lambda data: b"", impatient) as port:
         assert refusal(8, board_command, port) == (
             f"nothing answers on {port}: is the board powered and flashed with fixgrad, and is "
             "this its port?"
         )
 
 
-def test_something_else_answers(board_command: list[str], impatient: None) -> None:
-    with listening(lambda data: b"login: \r\n") as port:
+def test_something_else_answers(board_command: list[str], impatient: threading.Event) -> None:
+    with listening(lambda data: b"login: \r\n", impatient) as port:
         line = refusal(8, board_command, port)
     assert re.fullmatch(
         rf"what answers on {port} is not fixgrad \([1-9]\d* bytes without a valid frame\): another "
@@ -377,7 +397,7 @@ def test_another_protocol_version_answers(board_command: list[str]) -> None:
             for frame in decoder.feed(data)
         )
 
-    with listening(hello_of_version_9) as port:
+    with listening(hello_of_version_9, threading.Event()) as port:
         assert refusal(9, board_command, port) == (
             f"the device on {port} speaks protocol version 9, this fixgrad "
             f"{protocol.PROTOCOL_VERSION}: flash the firmware of this version, or use the fixgrad "

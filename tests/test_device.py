@@ -30,6 +30,7 @@ from fixgrad.reference import Reference
 from fixgrad.session import SessionLostError
 from fixgrad.stream import ListedSchedule, Samples, SampleStream
 from fixgrad.urlhandlers.protocol_sim import options_of
+from held_port import held_port
 from small_models import MOMENTUM, SMALL, small_state
 
 URL = "sim://?opt=O1"
@@ -588,9 +589,7 @@ def test_unknown_scheme_is_told() -> None:
 
 
 def test_refused_connection_is_told() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with pytest.raises(PortError, match="connection refused"):
+    with held_port() as port, pytest.raises(PortError, match="connection refused"):
         Device.open(f"socket://127.0.0.1:{port}")
 
 

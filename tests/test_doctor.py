@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,7 +29,9 @@ from fixgrad.framing import Decoder, encode_frame
 from fixgrad.protocol import Message, Status
 from fixgrad.proxy import Delay, FaultRates, FaultyLine, forward, listen
 from fixgrad.transport import open_port
+from held_port import held_port
 from link_model import data_ack
+from simulated_device import SimulatedDevice
 
 TTY = "/dev/ttyTEST0"
 PAGE = Path(__file__).parents[1] / "docs" / "TROUBLESHOOTING.md"
@@ -246,9 +251,8 @@ def test_port_that_is_locked() -> None:
 
 
 def test_port_that_refuses() -> None:
-    with listen("localhost", 0) as server:
-        number = server.getsockname()[1]
-    result = fixgrad("--port", f"socket://localhost:{number}")
+    with held_port() as number:
+        result = fixgrad("--port", f"socket://127.0.0.1:{number}")
     assert result.exit_code == 7
     assert "FG104" in result.stdout and "connection refused" in result.stdout
 
@@ -275,7 +279,7 @@ def test_latency_timer(tmp_path: Path, milliseconds: str, expected: list[str]) -
 
 
 @contextmanager
-def server(answer: Callable[[bytes], bytes]) -> Iterator[str]:
+def server(answer: Callable[[bytes], bytes], answered: threading.Event) -> Iterator[str]:
     """Serve one client with what `answer` makes of its bytes; give the URL."""
     listening = listen("localhost", 0)
 
@@ -284,6 +288,7 @@ def server(answer: Callable[[bytes], bytes]) -> Iterator[str]:
         with client:
             while data := client.recv(4096):
                 client.sendall(answer(data))
+                answered.set()
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -302,8 +307,13 @@ def server(answer: Callable[[bytes], bytes]) -> Iterator[str]:
         (lambda data: data, "FG203"),
     ],
 )
-def test_port_without_fixgrad(answer: Callable[[bytes], bytes], code: str, impatient: None) -> None:
-    with server(answer) as url:
+def test_port_without_fixgrad(
+    answer: Callable[[bytes], bytes], code: str, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() if answered.is_set() else 0.0)
+    monkeypatch.setattr(doctor_link, "time", clock)
+    with server(answer, answered) as url:
         result = fixgrad("--port", url, "--json")
     assert result.exit_code == 8
     assert [f["code"] for f in json.loads(result.stdout)["findings"]] == [code]
@@ -399,18 +409,42 @@ def proxied(rates: FaultRates, delay_s: float = 0.0) -> Iterator[str]:
         port.close()
 
 
-def test_noisy_line(impatient: None) -> None:
+class Noisy(FakeBoard):
+    """The device's own code behind a bad line; time passes only while nothing is there to read."""
+
+    def __init__(self, bit_errors: float) -> None:
+        super().__init__()
+        self.now = 0.0
+        self._device = SimulatedDevice(431)
+        self._lines = [FaultyLine(FaultRates(bit_errors), seed) for seed in (3, 4)]
+
+    def write(self, data: bytes) -> None:
+        there, back = self._lines
+        self._answers += back.carry(self._device.receive(there.carry(data)))
+
+    def read(self, count: int) -> bytes:
+        self.now += 0.0 if self._answers else 0.02
+        return super().read(count)
+
+
+def examine_noisy(bit_errors: float, monkeypatch: pytest.MonkeyPatch) -> list[Report]:
+    board, chance = Noisy(bit_errors), random.Random(1)
+    monkeypatch.setattr(doctor_link, "time", SimpleNamespace(monotonic=lambda: board.now))
+    drawn = SimpleNamespace(
+        randbelow=chance.randrange, randbits=chance.getrandbits, token_bytes=chance.randbytes
+    )
+    monkeypatch.setattr(doctor_link, "secrets", drawn)
+    return list(examine_link("sim://", 115200, at(board)))
+
+
+def test_noisy_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """At 3e-5 a probe of 260 bytes is hit with 6 %: about 9 of 150."""
-    with proxied(FaultRates(bit_errors=3e-5)) as url:
-        reports = list(examine_link(url, 115200))
-    assert codes(reports) == ["FG403"]
+    assert codes(examine_noisy(3e-5, monkeypatch)) == ["FG403"]
 
 
-def test_line_that_is_too_bad(impatient: None) -> None:
+def test_line_that_is_too_bad(monkeypatch: pytest.MonkeyPatch) -> None:
     """At 1e-3 a probe of 260 bytes is hit with 88 %."""
-    with proxied(FaultRates(bit_errors=1e-3)) as url:
-        reports = list(examine_link(url, 115200))
-    assert codes(reports)[-1] == "FG404"
+    assert codes(examine_noisy(1e-3, monkeypatch))[-1] == "FG404"
 
 
 def test_slow_answers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from fixgrad.flashing import only_usb_port
 from fixgrad.proxy import forward
 from fixgrad.runfile import format_run, new_run
 from fixgrad.urlhandlers.socket_serial import SocketSerial
+from source_tree import copy_sources
 
 NAME = "disco_f100rb"
 PORT = f"qemu://{NAME}"
@@ -38,8 +39,8 @@ shutil.copy(sys.argv[1].replace(".bin", ".elf"), sys.argv[2])
 def built_project(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project whose boards are flashed by copying the image to `chip.elf`."""
     copy = tmp_path_factory.mktemp("flash") / "project"
-    shutil.copytree(root / "firmware", copy / "firmware")
-    shutil.copytree(root / "tools", copy / "tools")
+    copy_sources(root / "firmware", copy / "firmware")
+    copy_sources(root / "tools", copy / "tools")
     text = (root / "platformio.ini").read_text()
     assert "[cortexm]\n" in text
     command = f"{sys.executable} {copy / 'uploader.py'} $SOURCE {copy / 'chip.elf'}"

@@ -122,13 +122,33 @@ def test_checkpoint_is_the_old_or_the_new_one_whatever_operation_is_the_last(
     assert seen[-1] and not seen[0]
 
 
-def train(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start `fixgrad train` in a folder."""
+WAITING = """
+import sys, threading
+from fixgrad.cli import main
+from fixgrad.rundir import RunFolder
+
+left, append = int(sys.argv.pop(1)), RunFolder.append_metrics
+
+def append_or_wait(*arguments):
+    global left
+    append(*arguments)
+    left -= 1
+    if left < 0:
+        threading.Event().wait()
+
+RunFolder.append_metrics = append_or_wait
+main()
+"""
+"""`fixgrad` that waits for its end amid the epoch after so many."""
+
+
+def train(folder: Path, *arguments: str, epochs: int = EPOCHS) -> subprocess.Popen[str]:
+    """Start `fixgrad train` in a folder; after so many epochs it waits in the next one."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    command = [sys.executable, "-m", "fixgrad", "train", *arguments, "--port", "sim://", "--json"]
+    command = [sys.executable, "-c", WAITING, str(epochs), "train", *arguments]
     return subprocess.Popen(
-        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        [*command, "--port", "sim://", "--json"], cwd=folder, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
 
@@ -138,9 +158,12 @@ def test_a_run_killed_again_and_again_ends_with_the_same_digest(tmp_path: Path) 
     assert whole, told
     arguments = ["a.toml", "--out", "out"]
     for epochs in (1, 2, 1, 3):
-        process = train(tmp_path, *arguments)
+        process = train(tmp_path, *arguments, epochs=epochs)
         assert process.stderr is not None
-        assert "the board keeps" in process.stderr.readline()
+        told = process.stderr.readline()
+        if "the board keeps" not in told:
+            process.kill()
+            pytest.fail(told + process.stderr.read())
         if arguments[0] == "--resume":
             assert "going on from the last checkpoint" in process.stderr.readline()
         for _ in range(epochs):

@@ -32,8 +32,9 @@ def test_notebook_prints_what_it_shows(
     stored = nbformat.read(NOTEBOOK, as_version=4)
     run = nbformat.from_dict(stored)
     client = NotebookClient(
-        run, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
-    )
+        run, timeout=300, startup_timeout=300, iopub_timeout=300, kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
+    )  # fmt: skip
     asyncio.run(client.async_execute())
     assert printed(run) == printed(nbformat.read(NOTEBOOK, as_version=4))
     assert any("digest" in line for lines in printed(run) for line in lines)

@@ -13,6 +13,7 @@ from fixgrad.emulators import Emulator
 from fixgrad.selftest import Outcome, selftest
 from fixgrad.urlhandlers.socket_serial import SocketSerial
 from fixgrad.vectors import packaged_vectors
+from source_tree import copy_sources
 
 # The board whose registers the template names.
 LIKE = BOARDS["mps2_an385"]
@@ -43,7 +44,7 @@ class ImagePort(SocketSerial):
 def follow_porting(root: Path, project: Path) -> None:
     """Do what docs/PORTING.md says in a copy of the project."""
     text = (root / "docs" / "PORTING.md").read_text()
-    shutil.copytree(root / "firmware", project / "firmware")
+    copy_sources(root / "firmware", project / "firmware")
     commands = re.findall(r"^    ((?:cp|mv) .*)$", text, re.MULTILINE)
     assert len(commands) == 2
     for command in commands:

@@ -22,6 +22,9 @@ from fixgrad.run import PreparedRun, prepare
 from fixgrad.rundir import RunFolder
 from fixgrad.runfile import load_run
 
+PAGE_BYTES = 4096
+"""Pipes of that size keep a command from being far ahead of what was read of it."""
+
 RUN = '[data]\nsource = "iris"\n[model]\nlayers = [4, 8, 3]\n[training]\nepochs = {}\n'
 
 
@@ -42,6 +45,14 @@ def begun(folder: Path, epochs: int) -> tuple[PreparedRun, RunFolder]:
     run = RunFolder(folder / "out")
     run.create(prepared)
     return prepared, run
+
+
+def address_of(process: subprocess.Popen[str]) -> str:
+    """Return where a command serves its page."""
+    assert process.stderr is not None
+    told = process.stderr.readline()
+    assert told.startswith("watch the run at "), told + process.stderr.read()
+    return told.removeprefix("watch the run at ").strip()
 
 
 def train(*arguments: object) -> Result:
@@ -87,7 +98,7 @@ def test_command_serves_from_start_to_end(
         stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root / "host")},
     ) as process:  # fmt: skip
         assert process.stdout is not None and process.stderr is not None
-        url = process.stderr.readline().removeprefix("watch the run at ").strip()
+        url = address_of(process)
         tab.open(url)
         tab.wait_for_text("The run has ended; this page is kept in out/report.html.")
         result = process.stdout.read()
@@ -106,14 +117,15 @@ def test_command_serves_from_start_to_end(
 
 def test_stopped_run_says_how_it_goes_on(tmp_path: Path, tab: Tab, root: Path) -> None:
     command = [
-        "train", str(write_run(tmp_path, 500)), "--port", "sim://", "--out", "out", "--serve", "0",
+        "train", str(write_run(tmp_path, 200)), "--port", "sim://", "--out", "out", "--serve", "0",
     ]  # fmt: skip
     with subprocess.Popen(
         [sys.executable, "-m", "fixgrad", *command], cwd=tmp_path, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root / "host")},
+        pipesize=PAGE_BYTES,
     ) as process:  # fmt: skip
         assert process.stderr is not None
-        tab.open(process.stderr.readline().removeprefix("watch the run at ").strip())
+        tab.open(address_of(process))
         tab.wait_for_text("Waiting for the first epoch.")
         for line in process.stderr:
             if line.startswith("epoch 2/"):
@@ -138,8 +150,12 @@ def test_only_this_computer_reaches_the_page_by_its_own_name(tmp_path: Path) -> 
         connection.request("GET", path, headers={"Host": host})
         answers.append(connection.getresponse().status)
         connection.close()
+    reader = HTTPConnection("127.0.0.1", port)
+    reader.request("GET", "/after/1", headers={"Host": f"127.0.0.1:{port}"})
     page.close()
     assert answers == [403, 200, 404, 404, 404]
+    assert reader.getresponse().status == 200
+    reader.close()
 
 
 def test_reader_of_the_last_page_needs_no_other() -> None:

@@ -72,7 +72,10 @@ class Line:
         data, frames, before = b"", list[Frame](), self._decoder.damaged
         started = time.monotonic()
         self._port.write(wire)
-        while not frames and time.monotonic() - started < limit:
+        is_over = False
+        while not (frames or is_over):
+            # Asked before reading: what came while this process was held up is still taken.
+            is_over = time.monotonic() - started >= limit
             received = self._port.read(1)
             if received:
                 received += self._port.read(self._port.in_waiting)

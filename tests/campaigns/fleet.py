@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from held_port import held_port
 
 ROOT = Path(__file__).parent.parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "host")}
@@ -105,17 +106,16 @@ def fixgrad(*arguments: str) -> Any:
 class Killed:
     """A simulated board behind a socket that is killed and brought back while a fleet trains."""
 
-    def __init__(self, plan: Plan, execution: int, log: Path) -> None:
-        """Take a port; start nothing.
+    def __init__(self, port: int, plan: Plan, execution: int, log: Path) -> None:
+        """Start nothing.
 
         Args:
+            port: to listen on.
             plan: has the number of kills.
             execution: another one has other moments and delays.
             log: rounds.jsonl of the fleet.
         """
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = port
         self.kills = 0
         self._chance = random.Random(f"{plan.seed} {execution}")
         self._delay_s = 0.002 * execution
@@ -167,12 +167,13 @@ class Killed:
 def execute(plan: Plan, folder: Path, execution: int) -> tuple[list[str], float, int]:
     """Train the six boards; return the digests of the rounds, the test accuracy and the kills."""
     out, file = folder / f"out{execution}", folder / f"fleet{execution}.toml"
-    with Killed(plan, execution, out / "rounds.jsonl") as killed:
+    log = out / "rounds.jsonl"
+    with held_port() as port, Killed(port, plan, execution, log) as killed:
         head = FLEET.format(rounds=plan.rounds, local_epochs=plan.local_epochs)
         file.write_text(head + BOARDS.format(port=killed.port), "utf-8")
         told = fixgrad("fleet", str(file), "--out", str(out), "--workers", "1")
         kills = killed.kills
-    rounds = [json.loads(line) for line in (out / "rounds.jsonl").read_text("utf-8").splitlines()]
+    rounds = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
     assert all(len(line["took_part"]) == 6 for line in rounds), "a round missed a board"
     return [line["digest"] for line in rounds], told["accuracy"], kills
 

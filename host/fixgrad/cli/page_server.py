@@ -6,8 +6,10 @@ behind a "!"), reads a line for every epoch and "ended" behind the last, and end
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import signal
+import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +20,8 @@ from fixgrad.rundir import write_atomic
 
 LOCAL = "127.0.0.1"
 EPOCH, ENDED = "epoch", "ended"
-_FAREWELL_S = 2.0
+_FAREWELL_S = 20.0
+"""A browser on a busy machine takes seconds to draw a page before it asks for the next."""
 
 
 class Notices:
@@ -62,9 +65,21 @@ def handler_of(notices: Notices, host: str) -> type[BaseHTTPRequestHandler]:
         """Answers GET."""
 
         timeout = _FAREWELL_S
+        server: _Server
+
+        def setup(self) -> None:
+            """Begin to wait for a request."""
+            super().setup()
+            self.server.idle.add(self.connection)
+
+        def finish(self) -> None:
+            """End without one."""
+            self.server.idle.discard(self.connection)
+            super().finish()
 
         def do_GET(self) -> None:
             """Answer."""
+            self.server.idle.discard(self.connection)
             asked = (self.headers.get("Host") or "").rpartition(":")[0]
             first, _, version = self.path.removeprefix("/").partition("/")
             if host == LOCAL and asked not in (LOCAL, "localhost"):
@@ -94,6 +109,17 @@ def handler_of(notices: Notices, host: str) -> type[BaseHTTPRequestHandler]:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = False  # the last page is sent to its end
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.idle: set[socket.socket] = set()
+        super().__init__(address, handler)
+
+    def server_close(self) -> None:
+        """End what browsers opened in advance and asked nothing by; wait for the others."""
+        for connection in list(self.idle):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RD)
+        super().server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of browsers that were closed."""

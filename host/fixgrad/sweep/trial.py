@@ -180,8 +180,10 @@ def _train(
     with _board() as board:
         began = time.perf_counter()
         for event in board.events(prepared):
-            if isinstance(event, EpochDone) and report(
-                event.epoch, _progress(prepared, event, objective)
+            if (
+                isinstance(event, EpochDone)
+                and report(event.epoch, _progress(prepared, event, objective))
+                and event.epoch < prepared.schedule.epochs
             ):
                 status = PRUNED
                 break
