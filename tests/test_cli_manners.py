@@ -28,6 +28,7 @@ from fixgrad.run import prepare
 from fixgrad.rundir import RunFolder
 from fixgrad.runfile import format_run, load_run, new_run
 from fixgrad.session import Session
+from fixgrad.simulator import FLASH_BYTES
 from fixgrad.transport import open_port
 from fixgrad.urlhandlers.flash_file import require_flash_file
 from serial.tools import list_ports
@@ -305,16 +306,38 @@ def test_file_that_cannot_be_a_flash(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("url", "size"),
+    [("sim://?flash={}", "3,149,824"), ("qemu://bbcmicrobit?flash={}", "32,768")],
+)
+def test_file_that_is_no_flash_stays_as_it_is(tmp_path: Path, url: str, size: str) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("[data]\n")
+    assert refusal(7, BOARD_COMMANDS["eval"](), url.format(path)) == (
+        f"flash={path}: 7 bytes, but this board's flash has {size}: another file, or another "
+        "board's; name another"
+    )
+    assert path.read_text() == "[data]\n"
+
+
+def test_flash_of_a_process_is_as_long_as_told(tmp_path: Path) -> None:
+    path = tmp_path / "flash"
+    for _ in range(2):  # once blank, once as the board left it
+        with Device.open(f"sim://?flash={path}") as device:
+            assert device.info.samples_bytes > 0
+    assert path.stat().st_size == FLASH_BYTES
+
+
 @pytest.mark.parametrize("url", ["sim://?flash={}", "qemu://bbcmicrobit?flash={}"])
 def test_file_that_could_be_a_flash_is_not_made_by_looking(tmp_path: Path, url: str) -> None:
     path = tmp_path / "none" / "board.flash"
     with pytest.raises(PortError, match="No such file or directory"):
         open_port(url.format(path), 115200)
     path.parent.mkdir()
-    require_flash_file(path)
+    require_flash_file(path, 3)
     assert not path.exists()
     path.write_bytes(b"net")
-    require_flash_file(path)
+    require_flash_file(path, 3)
     assert path.read_bytes() == b"net"
 
 

@@ -524,8 +524,8 @@ class Device:
             )
         if status == Status.STORE_FAILED:
             raise StoreError(
-                f"board {self.info.board} could not write its flash: it is worn out or protected; "
-                "take the protection off with the chip maker's tool, or use another board"
+                f"{self._flash_failure()}; take another board, or its protection off with the chip "
+                "maker's tool"
             )
         self._require_same_boot(status)
         if status == Status.BAD_OFFSET and self.info.next != position:
@@ -834,13 +834,16 @@ class Device:
                 continue
             self._require_same_boot(status)
             if status == Status.STORE_FAILED:
-                raise StoreError(
-                    f"board {self.info.board} could not write its flash: it is worn out or "
-                    "protected"
-                )
+                raise StoreError(self._flash_failure())
             self._require_ok(status, f"samples for its flash from byte {at} on")
             at += len(part)
         self.stats.payload_bytes += len(region)
+
+    def _flash_failure(self) -> str:
+        cause = "it is worn out or protected"
+        if self.url.startswith("qemu://"):
+            cause = "QEMU has none but the micro:bit's"
+        return f"board {self.info.board} could not write its flash: {cause}"
 
     def _load_bytes(self, region: Region, data: bytes, start: int) -> None:
         """Load the bytes of a region from `start` on."""

@@ -21,6 +21,8 @@ OPTIMISATIONS = ("O0", "O1", "O2", "O3", "Os", "Og")
 FLAGS = ("-std=c11", "-Wall", "-Wextra", "-DKERNELS_HOST=32")
 SANITIZE_FLAGS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 ERROR_LINES_SHOWN = 3
+FLASH_BYTES = 3 * 1024 * 1024 + 4096
+"""Of the file that ports/posix/flash.c maps: two banks, samples, their seal."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Serial(SocketSerial):
     def _connect(self) -> socket.socket:
         board, options = board_of(str(self.port)), options_of(str(self.port))
         if options.flash is not None:
-            require_flash_file(options.flash)
+            require_flash_file(options.flash, board.store_bytes)
         image = build_image(board, profile=options.profile, standalone=options.standalone)
         self._emulator = Emulator(board, image, counting=options.profile, flash=options.flash)
         return self._emulator.uart

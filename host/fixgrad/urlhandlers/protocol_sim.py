@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from fixgrad.errors import PortError
-from fixgrad.simulator import OPTIMISATIONS, Simulator, SimulatorOptions
+from fixgrad.simulator import FLASH_BYTES, OPTIMISATIONS, Simulator, SimulatorOptions
 from fixgrad.transport import split_url
 from fixgrad.urlhandlers.flash_file import require_flash_file
 from fixgrad.urlhandlers.socket_serial import SocketSerial
@@ -26,7 +26,7 @@ class Serial(SocketSerial):
     def _connect(self) -> socket.socket:
         options = options_of(str(self.port))
         if options.flash is not None:
-            require_flash_file(options.flash)
+            require_flash_file(options.flash, FLASH_BYTES)
         self._simulator = Simulator(options)
         return self._simulator.socket
 
