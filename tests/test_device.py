@@ -654,7 +654,7 @@ def test_process_ends_by_itself_when_its_line_is_cut() -> None:
     device = Device.open(URL)
     process = device._port._simulator._process
     device._port._socket.shutdown(socket.SHUT_RDWR)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
     device.close()
 
 
