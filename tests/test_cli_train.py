@@ -479,6 +479,14 @@ def test_flash_that_is_worn_out_at_the_end_costs_no_training(
     assert json.loads(resumed.stdout)["digest"] == digest
 
 
+def test_board_that_stands_at_the_end_needs_no_sample() -> None:
+    file = str(write_run("a.toml"))
+    run = ("--port", "sim://?flash=flash", "--save-every", "5")
+    fixgrad("train", file, *run, "--out", "a")
+    again = fixgrad("train", "--resume", "a", *run)
+    assert "the board stood at the end of the run: no sample was sent\n" in again.stdout
+
+
 def test_a_run_is_refused_at_its_start_where_the_board_has_no_flash_to_keep_it() -> None:
     line = refusal(12, "train", str(write_run("a.toml")), "--port", "qemu://disco_f100rb",
                    "--save-every", "5", "--out", "out")  # fmt: skip

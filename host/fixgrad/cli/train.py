@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -533,12 +534,18 @@ def describe(
 def _print_report(report: dict[str, object], test: Measured) -> None:
     link = report["link"]
     assert isinstance(link, dict)
-    payload, wire = link["payload_bytes"], max(link["wire_bytes"], 1)
     print_measured(test, str(report["board"]))
-    print_line(
-        f"{report['steps']} steps, digest {report['digest']}; {100 * payload / wire:.1f} % of "
+    print_line(f"{report['steps']} steps, digest {report['digest']}; {_traffic(link)}")
+    print_line(f"kept in {report['out']}")
+
+
+def _traffic(link: dict[str, Any]) -> str:
+    payload, wire = link["payload_bytes"], link["wire_bytes"]
+    if wire == 0:
+        return "the board stood at the end of the run: no sample was sent"
+    return (
+        f"{100 * payload / wire:.1f} % of "
         f"{wire:,} bytes sent were samples, {link['retransmitted_bytes']:,} bytes sent again, "
         f"round trip {link['round_trip_ms']:.1f} ms, nothing outstanding for "
         f"{100 * link['idle_share']:.1f} % of the time"
     )
-    print_line(f"kept in {report['out']}")
