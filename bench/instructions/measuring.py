@@ -70,8 +70,7 @@ def firmware_image(core: str) -> Path:
     """Return the image of the whole firmware with a port that does nothing, and no store."""
     own = [ROOT / "firmware" / "main.c", SOURCES / "bare_port.c", *LIBRARY]
     files = [*own, *sorted(CORE.glob("*.[cS]"))]
-    flags = [f"-I{ROOT / 'firmware' / 'ports' / 'stm32f1'}"]
-    return build_files(MACHINES[core], "firmware", files, flags)
+    return build_files(MACHINES[core], "firmware", files)
 
 
 def _parts(machine: Machine, job: bytes) -> dict[str, int]:
