@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from fixgrad import datasets, session
+from fixgrad import datasets, session, training
 from fixgrad.cli import cli
 from fixgrad.device import Device
 from fixgrad.digest import state_digest
@@ -309,6 +309,60 @@ def test_vanished_port_is_waited_for_and_changes_no_bit(
     assert json.loads(result.stdout)["digest"] == whole["digest"]
 
 
+def reset_board(device: Device) -> None:
+    device._port.reset_device()
+
+
+@pytest.mark.parametrize("called", ["hello", "evaluate", "infer"])
+@pytest.mark.parametrize(
+    ("strike", "told"),
+    [
+        (reset_board, "the device had lost the session; loading the parameters again"),
+        (end_process, "back on sim://; loading the parameters again"),
+    ],
+)
+def test_board_that_is_lost_behind_the_last_step_is_measured_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, called: str, strike: Callable[[Device], None], told: str
+) -> None:
+    run = str(write_run("a.toml", "digits"))
+    whole = json.loads(fixgrad("train", run, *SIM, "--out", "whole", "--json").stdout)
+    work, conclude, left = getattr(Device, called), training._Trainer._conclude, []
+
+    def concluding(trainer: Any) -> Any:
+        left.append(called)
+        yield from conclude(trainer)
+
+    def struck(device: Device, *arguments: Any) -> Any:
+        if left:
+            left.clear()
+            strike(device)
+        return work(device, *arguments)
+
+    monkeypatch.setattr(training._Trainer, "_conclude", concluding)
+    monkeypatch.setattr(Device, called, struck)
+    result = fixgrad("train", run, *SIM, "--out", "out", "--json")
+    assert told in result.stderr
+    report = json.loads(result.stdout)
+    assert [report[key] for key in ("digest", "test_loss", "metrics")] == [
+        whole[key] for key in ("digest", "test_loss", "metrics")
+    ]
+
+
+def test_board_that_stays_away_behind_the_last_step_is_told_with_the_next_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = str(write_run("a.toml", "digits"))
+    evaluate = Device.evaluate
+
+    def struck(device: Device, *arguments: Any) -> Any:
+        end_process(device)
+        return evaluate(device, *arguments)
+
+    monkeypatch.setattr(Device, "evaluate", struck)
+    line = refusal(7, "train", run, *SIM, "--out", "out", "--wait", "0")
+    assert "the parameters are kept, measure them with: fixgrad eval out --port sim://" in line
+
+
 def test_vanished_port_is_not_waited_for_longer_than_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -478,6 +532,14 @@ def test_flash_that_is_worn_out_at_the_end_costs_no_training(
     assert (line, saves) == ("worn out", [5, 0])
     resumed = fixgrad("train", "--resume", "a", *SIM, "--json")
     assert json.loads(resumed.stdout)["digest"] == digest
+
+
+def test_board_that_stands_at_the_end_needs_no_sample() -> None:
+    file = str(write_run("a.toml"))
+    run = ("--port", "sim://?flash=flash", "--save-every", "5")
+    fixgrad("train", file, *run, "--out", "a")
+    again = fixgrad("train", "--resume", "a", *run)
+    assert "the board stood at the end of the run: no sample was sent\n" in again.stdout
 
 
 def test_a_run_is_refused_at_its_start_where_the_board_has_no_flash_to_keep_it() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -38,11 +39,14 @@ from fixgrad.errors import (
     RunFileError,
     UsageError,
 )
+from fixgrad.holding import while_held
 from fixgrad.model import State
+from fixgrad.network import Network
 from fixgrad.protocol import Loss
 from fixgrad.run import PreparedRun, prepare
 from fixgrad.rundir import RunFolder
 from fixgrad.runfile import load_run
+from fixgrad.session import SessionLostError
 from fixgrad.training import (
     Advanced,
     Checkpoint,
@@ -162,7 +166,7 @@ def train(
             patience=Patience(wait),
             listeners=listeners,
         )
-        result = measure(device, prepared, trained.state, folder, port)
+        result = measure(device, prepared, trained.state, folder, port, Patience(wait))
         report = describe(device, prepared, folder, trained, result, port)
         folder.save_result(report)
         if as_json:
@@ -304,7 +308,11 @@ def run_training(
             f"the state is kept in {folder.path}, {go_on}"
         )
     state = drawing.state
-    digest = device.hello().digest
+    try:
+        network = Network(prepared.config, state, prepared.form)
+        digest = while_held(device, network, lambda: _told_digest(device), patience, note)
+    except (LinkError, PortError) as error:
+        raise type(error)(f"{error}; the last checkpoint is kept, {go_on}") from error
     if digest != state_digest(state):
         raise MismatchError(
             f"the parameters read from the device have the digest {state_digest(state):08x}, the "
@@ -317,18 +325,37 @@ def run_training(
     return Trained(state, last.get("loss"), last.get("accuracy"), seconds, cached)
 
 
+def _told_digest(device: Device) -> int:
+    boot_id = device.info.boot_id
+    info = device.hello()
+    if info.boot_id != boot_id:
+        raise SessionLostError("the device was reset")
+    return info.digest
+
+
 def measure(
-    device: Device, prepared: PreparedRun, state: State, folder: RunFolder, port: str
+    device: Device,
+    prepared: PreparedRun,
+    state: State,
+    folder: RunFolder,
+    port: str,
+    patience: Patience | None = None,
 ) -> Measured:
-    """Evaluate the test part on the device."""
+    """Evaluate the test part on the device, which holds the state; again where it loses it."""
+    kept = (
+        "the parameters are kept, measure them with: fixgrad eval "
+        f"{_quoted(folder)} --port {shlex.quote(port)}"
+    )
+    network = Network(prepared.config, state, prepared.form)
     try:
         with status("measuring the test part on the device"):
-            return measure_test(device, prepared, state)
+            return while_held(
+                device, network, lambda: measure_test(device, prepared, state), patience, note
+            )
+    except (LinkError, PortError) as error:
+        raise type(error)(f"{error}; {kept}") from error
     except KeyboardInterrupt as error:
-        raise InterruptedRunError(
-            "stopped after the last step; the parameters are kept, measure them with: fixgrad eval "
-            f"{_quoted(folder)} --port {shlex.quote(port)}"
-        ) from error
+        raise InterruptedRunError(f"stopped after the last step; {kept}") from error
 
 
 def _quoted(folder: RunFolder) -> str:
@@ -533,12 +560,18 @@ def describe(
 def _print_report(report: dict[str, object], test: Measured) -> None:
     link = report["link"]
     assert isinstance(link, dict)
-    payload, wire = link["payload_bytes"], max(link["wire_bytes"], 1)
     print_measured(test, str(report["board"]))
-    print_line(
-        f"{report['steps']} steps, digest {report['digest']}; {100 * payload / wire:.1f} % of "
+    print_line(f"{report['steps']} steps, digest {report['digest']}; {_traffic(link)}")
+    print_line(f"kept in {report['out']}")
+
+
+def _traffic(link: dict[str, Any]) -> str:
+    payload, wire = link["payload_bytes"], link["wire_bytes"]
+    if wire == 0:
+        return "the board stood at the end of the run: no sample was sent"
+    return (
+        f"{100 * payload / wire:.1f} % of "
         f"{wire:,} bytes sent were samples, {link['retransmitted_bytes']:,} bytes sent again, "
         f"round trip {link['round_trip_ms']:.1f} ms, nothing outstanding for "
         f"{100 * link['idle_share']:.1f} % of the time"
     )
-    print_line(f"kept in {report['out']}")
