@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fixgrad import session
 from fixgrad.boards import BOARDS
 from fixgrad.builds import build_image
 from fixgrad.images import Image, read_image
@@ -44,6 +45,12 @@ def built_image() -> Callable[[str], Path]:
 def read_built_image(built_image: Callable[[str], Path]) -> Callable[[str], Image]:
     """Return a function that gives sizes and symbols of a board's image."""
     return lambda name: read_image(built_image(name))
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is sent again to a device that answers late because the machine is busy."""
+    monkeypatch.setattr(session, "TIMER_BASE_S", 60.0)
 
 
 @pytest.fixture(params=list(BOARDS))

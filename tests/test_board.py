@@ -53,7 +53,7 @@ def test_trained_network_predicts_and_can_be_kept(run_file, tmp_path):
         assert list(board.predict(features)) == list(said)
 
 
-def test_network_that_is_there_is_not_sent_again(run_file):
+def test_network_that_is_there_is_not_sent_again(run_file, patient):
     with Board() as board:
         network = board.train(run_file)
         board.load(network)

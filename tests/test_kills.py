@@ -123,7 +123,7 @@ def test_checkpoint_is_the_old_or_the_new_one_whatever_operation_is_the_last(
 
 
 WAITING = """
-import sys, threading
+import sys
 from fixgrad.cli import main
 from fixgrad.rundir import RunFolder
 
@@ -134,7 +134,7 @@ def append_or_wait(*arguments):
     append(*arguments)
     left -= 1
     if left < 0:
-        threading.Event().wait()
+        sys.stdin.read()
 
 RunFolder.append_metrics = append_or_wait
 main()
@@ -148,7 +148,7 @@ def train(folder: Path, *arguments: str, epochs: int = EPOCHS) -> subprocess.Pop
     command = [sys.executable, "-c", WAITING, str(epochs), "train", *arguments]
     return subprocess.Popen(
         [*command, "--port", "sim://", "--json"], cwd=folder, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def url() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve_all, args=[listener])
         thread.start()
-        yield f"rfc2217://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"rfc2217://127.0.0.1:{listener.getsockname()[1]}?timeout=60"  # of the negotiation
         listener.shutdown(socket.SHUT_RDWR)
     thread.join()
 

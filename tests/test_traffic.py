@@ -33,7 +33,8 @@ WIDE = replace(SMALL, input_format=InputFormat.I16, input_max=3000)
      (SMALL, 4, False, 1), (WIDE, 3000, False, 4)],
 )  # fmt: skip
 def test_an_epoch_sends_the_bytes_that_are_planned(
-    config: ModelConfig, levels: int, stream: bool, spacing: int, monkeypatch: pytest.MonkeyPatch
+    config: ModelConfig, levels: int, stream: bool, spacing: int, monkeypatch: pytest.MonkeyPatch,
+    patient: None,
 ) -> None:
     """levels: of the features; stream: nothing is kept; spacing: checkpoints so often as usual."""
     monkeypatch.setattr(training, "SPACING_BYTES_MIN", training.SPACING_BYTES_MIN // spacing)

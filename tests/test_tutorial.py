@@ -13,7 +13,7 @@ BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 def run(arguments: list[str], folder: Path) -> str:
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=300,
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=900,
         env={**os.environ, "PYTHONPATH": str(TUTORIAL.parent.parent / "host")},
     )
     assert done.returncode == 0, f"{arguments}: {done.stderr}"

@@ -19,11 +19,11 @@ from fixgrad.errors import BuildError, PortError
 from fixgrad.images import read_image
 
 QEMU = "qemu-system-arm"
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 120
 STACK_PAINT = 0xA5A5A5A5
 """What startup.c fills the stack with."""
 
-ANSWER_TIMEOUT_S = 30
+ANSWER_TIMEOUT_S = 120
 
 
 class Emulator:

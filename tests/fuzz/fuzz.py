@@ -68,7 +68,7 @@ def run(target: str, seconds: int, seed: int) -> tuple[int, str]:
     command = [
         str(program), str(grown), str(HERE / "corpus" / target), f"-max_total_time={seconds}",
         f"-max_len={INPUT_BYTES_MAX}", f"-seed={seed}", f"-artifact_prefix={BUILD}/{target}-",
-        "-timeout=20", "-print_final_stats=1",
+        "-timeout=120", "-print_final_stats=1",
     ]  # fmt: skip
     result = subprocess.run(command, capture_output=True, text=True, errors="replace")
     return result.returncode, result.stderr
