@@ -1,6 +1,7 @@
 """Training as events: epochs, stops, and the one path of recovery, on the firmware as a process."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -307,6 +308,35 @@ def test_a_vanished_port_is_waited_for_and_the_run_goes_on(
 def test_a_port_that_stays_away_is_given_up(samples: Samples, patience: Patience | None) -> None:
     with pytest.raises(PortError, match="vanished"):
         unplugged(samples, 7, patience)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_port_that_vanishes_while_the_board_is_loaded_is_waited_for(
+    samples: Samples, undisturbed: EpochDone, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    """Loaded at the start of the run, or again after a reset."""
+    ports = [Serial("sim://", timeout=0.02)]
+    load = Device.load
+
+    def reopen() -> tuple[Serial, str]:
+        ports.append(Serial("sim://", timeout=0.02))
+        return ports[-1], "sim2"
+
+    def unplug(device: Device, *arguments: Any) -> None:
+        if begun == bool(events) and len(ports) == 1:
+            end_process(ports[0])
+        load(device, *arguments)
+
+    monkeypatch.setattr(Device, "load", unplug)
+    device, events = Device(ports[0], "sim", reopen=reopen), list[Event]()
+    for event in start(device, samples, beginning(), patience=virtual_patience(3)):
+        if begun and not events:
+            ports[0].reset_device()
+        events.append(event)
+    device.close()
+    told = [e for e in events if isinstance(e, Waiting | Recovered)]
+    assert [type(e) for e in told] == [Waiting, Recovered]
+    assert_equal(final(events), undisturbed)
 
 
 def test_a_board_that_stands_before_the_checkpoint_is_loaded_with_it(

@@ -305,9 +305,13 @@ class _Trainer:
 
     def run(self, adopt: bool) -> Iterator[Event]:
         way = self._delivery
-        restored = self._recover(adopt)
-        if 0 < self._position < self._end and not self._checkpoint.course.ended:
-            yield Continued(self._position, restored)
+        try:
+            restored = self._recover(adopt)
+        except (PortError, NoAnswerError) as error:
+            yield from self._regain(error, adopt)
+        else:
+            if 0 < self._position < self._end and not self._checkpoint.course.ended:
+                yield Continued(self._position, restored)
         size = self._schedule.samples
         stream, course = self._stream(), self._checkpoint.course
         while self._checkpoint.position < self._end and not self._checkpoint.course.ended:
@@ -335,19 +339,9 @@ class _Trainer:
                 complete = self._position == (epoch + 1) * size
                 if complete and self._monitored is not None:
                     evaluation = self._device.evaluate(self._monitored)
-            except SessionLostError as error:
-                self._note_loss(error)
+            except (SessionLostError, PortError, NoAnswerError) as error:
                 self._narrow()
-                restored = self._recover(adopt=True)
-                yield Recovered(self._position, restored)
-                continue
-            except (PortError, NoAnswerError) as error:
-                if self._patience is None:
-                    raise
-                yield Waiting(str(error))
-                self._narrow()
-                restored = self._reconnect(self._patience, error)
-                yield Recovered(self._position, restored, self._device.url)
+                yield from self._regain(error)
                 continue
             tally = self._tally
             if complete:
@@ -480,7 +474,27 @@ class _Trainer:
                 self._note_loss(error)
                 adopt = True
 
-    def _reconnect(self, patience: Patience, lost: PortError | NoAnswerError) -> bool:
+    def _regain(
+        self, lost: SessionLostError | PortError | NoAnswerError, adopt: bool = True
+    ) -> Iterator[Event]:
+        """Make the device hold the run again, which may vanish while it is asked what it holds."""
+        if isinstance(lost, SessionLostError):
+            self._note_loss(lost)
+            try:
+                restored = self._recover(adopt=True)
+                yield Recovered(self._position, restored)
+                return
+            except (PortError, NoAnswerError) as error:
+                lost = error
+        if self._patience is None:
+            raise lost
+        yield Waiting(str(lost))
+        restored = self._reconnect(self._patience, lost, adopt)
+        yield Recovered(self._position, restored, self._device.url)
+
+    def _reconnect(
+        self, patience: Patience, lost: PortError | NoAnswerError, adopt: bool = True
+    ) -> bool:
         """Wait for the device; return whether the checkpoint was loaded.
 
         Raises:
@@ -491,7 +505,7 @@ class _Trainer:
                 break
             try:
                 self._device.reopen()
-                return self._recover(adopt=True)
+                return self._recover(adopt)
             except (PortError, LinkError):
                 continue
         raise lost
