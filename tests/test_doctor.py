@@ -136,6 +136,7 @@ def port_error(number: int) -> PortError:
 @pytest.fixture(autouse=True)
 def no_matter_how_busy_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_link, "SLOW_S", 10.0)
+    monkeypatch.setattr(doctor_link, "ANSWER_S", 3.0)
 
 
 @pytest.fixture

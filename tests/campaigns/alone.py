@@ -123,13 +123,13 @@ def served(line: Serial) -> Iterator[str]:
 
 @contextlib.contextmanager
 def pressed(
-    line: Serial, reset_s: float, rng: random.Random, strikes: list[float]
+    line: Serial, plan: Plan, rng: random.Random, strikes: list[float]
 ) -> Iterator[None]:
-    """Press the board's reset at random moments; notes them."""
+    """Press the board's reset at random moments until enough struck; notes them."""
     ended = threading.Event()
 
     def press() -> None:
-        while not ended.wait(rng.expovariate(1 / reset_s)):
+        while len(strikes) < plan.resets and not ended.wait(rng.expovariate(1 / plan.reset_s)):
             line.reset_device()
             strikes.append(time.monotonic())
 
@@ -170,7 +170,7 @@ def run(plan: Plan, folder: Path) -> Outcome:
     with line, served(line) as url:
         while len(strikes) < plan.resets and set(digests) <= {undisturbed}:
             out = f"out{len(digests)}"
-            with pressed(line, plan.reset_s, rng, strikes):
+            with pressed(line, plan, rng, strikes):
                 digests.append(train(folder, plan, out, url))
         fixgrad(folder, "deploy", out, "--port", url)
         line.reset_device()
