@@ -122,7 +122,12 @@ def test_run_that_is_disconnected_again_and_again_ends_in_the_same_state() -> No
     proxied = Proxied(FaultRates(), bytes_a_client=9000)
     try:
         events = list(events_of(proxied.url, Patience(60, 0.01)))
-        assert final_state(events) == final_state(list(events_of("sim://")))
+        expected = list(events_of("sim://"))
+        assert final_state(events) == final_state(expected)
+        tallies, as_expected = (
+            [e.tally for e in told if isinstance(e, EpochDone)] for told in (events, expected)
+        )
+        assert tallies == as_expected
         assert proxied.clients > 3
         waits = [e for e in events if isinstance(e, Waiting)]
         recovered = [e for e in events if isinstance(e, Recovered)]

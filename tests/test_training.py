@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fixgrad import training
+from fixgrad.delivery import deliver
 from fixgrad.device import Device, Progress
 from fixgrad.digest import state_digest
 from fixgrad.errors import LinkError, PortError
@@ -308,6 +309,43 @@ def test_a_vanished_port_is_waited_for_and_the_run_goes_on(
 def test_a_port_that_stays_away_is_given_up(samples: Samples, patience: Patience | None) -> None:
     with pytest.raises(PortError, match="vanished"):
         unplugged(samples, 7, patience)
+
+
+class LooseCable:
+    """A port to a board that stays as it is while the cable is pulled at some events."""
+
+    def __init__(self, port: Serial) -> None:
+        self._port, self.pulled = port, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+    def close(self) -> None:
+        pass
+
+    def read(self, count: int) -> bytes:
+        if self.pulled:
+            self.pulled = False
+            raise OSError("pulled")
+        return bytes(self._port.read(count))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_board_that_trained_on_while_the_cable_was_pulled_has_counted_every_sample(
+    port: Serial, samples: Samples, undisturbed: EpochDone, stream: bool
+) -> None:
+    cable = LooseCable(port)
+    device = Device(cable, "sim", reopen=lambda: (cable, "sim"))
+    delivery = deliver(samples, CONFIG, SCHEDULE, device.info.arena_bytes, stream=stream)
+    assert delivery.cached != stream
+    events = []
+    options = {"patience": virtual_patience(3), "delivery": delivery}
+    for event in start(device, samples, beginning(), **options):
+        events.append(event)
+        cable.pulled = isinstance(event, Advanced) and len(events) % 3 == 1
+    assert sum(isinstance(event, Recovered) for event in events) > 1
+    assert [e.tally.samples for e in events if isinstance(e, EpochDone)] == [SAMPLES] * EPOCHS
+    assert_equal(final(events), undisturbed)
 
 
 @pytest.mark.parametrize("begun", [True, False])

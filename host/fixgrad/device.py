@@ -721,6 +721,15 @@ class Device:
     def _halt(self) -> Progress:
         """End a TRAIN_TO before its end; return how far it came."""
         self._renew()
+        return self.progress()
+
+    def progress(self) -> Progress:
+        """Return what the device reports of the run that it told by HELLO; no sample is sent.
+
+        Raises:
+            SessionLostError: the device was reset, or holds no run any more.
+            LinkError: the device stopped answering.
+        """
         at = self.info.next
         (answer,) = self._exchange([Request(Message.DATA, at, b"", at)])
         return self._progress(answer)

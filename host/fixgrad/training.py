@@ -293,6 +293,7 @@ class _Trainer:
         self._position = checkpoint.position
         self._tally = checkpoint.tally
         self._baseline: Progress | None = None
+        self._boot_id = 0
         self._losses = 0
 
     def _take(self, delivery: Delivery) -> None:
@@ -527,12 +528,19 @@ class _Trainer:
         epoch_end = (self._checkpoint.position // size + 1) * size
         if self._monitor is not None and info.next > epoch_end:
             return False
-        if info.next // size != self._position // size:
-            self._tally = Tally()
-        elif info.next < self._position:
-            self._tally = self._checkpoint.tally
+        told = self._device.progress()
+        if told.next != info.next:
+            raise SessionLostError("the device was loaded anew by repeated bytes")
+        seen = self._baseline if info.boot_id == self._boot_id else None
+        if seen is None or info.next < self._position or told.loss_sum < seen.loss_sum:
+            if info.next // size != self._position // size:
+                self._tally = Tally()
+            elif info.next < self._position:
+                self._tally = self._checkpoint.tally
+            self._baseline = told
+        self._boot_id = info.boot_id
         self._position = info.next
-        self._baseline = None
+        self._count(told)
         return True
 
     def _restore(self) -> None:
@@ -541,12 +549,10 @@ class _Trainer:
         self._load(point.state, point.position)
         self._position, self._tally = point.position, point.tally
         self._baseline = Progress(point.position, point.state.step, 0, 0, 0, 0, 0, 0)
+        self._boot_id = self._device.info.boot_id
 
     def _count(self, progress: Progress) -> None:
-        """Add what the device counted since its last answer.
-
-        The first answer after adopting a run only sets the baseline.
-        """
+        """Add what the device counted since its last answer."""
         last = self._baseline or progress
         start = self._schedule.step_start
         self._tally = Tally(
