@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import zlib
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from fixgrad.session import SessionLostError
 from fixgrad.stream import ListedSchedule, Samples, SampleStream
 from fixgrad.urlhandlers.protocol_sim import options_of
 from held_port import held_port
+from simulated_device import SimulatedDevice
 from small_models import MOMENTUM, SMALL, small_state
 
 URL = "sim://?opt=O1"
@@ -270,10 +272,11 @@ def test_bytes_of_an_earlier_run_are_not_applied(device: Device) -> None:
 
 
 class FaultyPort:
-    """A port that flips bits and drops bytes both ways, and keeps its own time."""
+    """A port that flips bits and drops bytes both ways; time passes while a board is silent."""
 
-    def __init__(self, port: serial.SerialBase, seed: int) -> None:
-        self._port = port
+    def __init__(self, seed: int) -> None:
+        self._board = SimulatedDevice(600)
+        self._answers = b""
         self._rng = np.random.default_rng(seed)
         self.now = 0.0
 
@@ -287,26 +290,29 @@ class FaultyPort:
 
     @property
     def in_waiting(self) -> int:
-        return int(self._port.in_waiting)
+        return len(self._answers)
 
     def read(self, size: int) -> bytes:
-        data = self._port.read(size)
-        self.now += 0 if data else transport.READ_TIMEOUT_S * 50
-        return self._spoil(data)
+        data, self._answers = self._answers[:size], self._answers[size:]
+        self.now += 0 if data else 1
+        return data
 
     def write(self, data: bytes) -> None:
-        self._port.write(self._spoil(data))
+        self._answers += self._spoil(self._board.receive(self._spoil(data)))
 
     def close(self) -> None:
-        self._port.close()
+        pass
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_faulty_line_ends_in_the_same_state(seed: int) -> None:
     state, data = small_state(SMALL), samples(SMALL, 3000)
     stream = stream_of(SMALL, data)
-    port = FaultyPort(transport.open_port(URL, 115200), seed)
-    with Device(port, URL, clock=port.clock) as device:
+    port = FaultyPort(seed)
+    with Device(
+        port, "simulated", clock=port.clock, pause=lambda seconds: None,
+        random_bits=random.Random(seed).getrandbits,
+    ) as device:  # fmt: skip
         device.load(SMALL, state, RUN, 0)
         list(device.train(stream, 0, stream.end))
         reference = reference_after(SMALL, state, data, 3000)
