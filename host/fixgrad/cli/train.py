@@ -567,8 +567,8 @@ def _print_report(report: dict[str, object], test: Measured) -> None:
 
 def _traffic(link: dict[str, Any]) -> str:
     payload, wire = link["payload_bytes"], link["wire_bytes"]
-    if wire == 0:
-        return "the board stood at the end of the run: no sample was sent"
+    if payload == 0:
+        return "no sample had to be sent: the board had them, or stood at the end of the run"
     return (
         f"{100 * payload / wire:.1f} % of "
         f"{wire:,} bytes sent were samples, {link['retransmitted_bytes']:,} bytes sent again, "
