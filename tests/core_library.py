@@ -49,7 +49,7 @@ def build(output: str, main: str, compiler: str = "cc", flags: tuple[str, ...] =
 def compile_program(
     output: str, files: list[Path], flags: tuple[str, ...], compiler: str = "cc"
 ) -> Path:
-    """Compile C files that include the core's headers; return the file, from build/ if it is there.
+    """Compile C files that include our headers; return the file, from build/ if it is there.
 
     Args:
         output: name of the result.
@@ -59,7 +59,8 @@ def compile_program(
     """
     command = [compiler, *WARNINGS, *flags, f"-I{CORE}", *map(str, files)]
     key = hashlib.sha256("\0".join(command).encode())
-    for path in sorted({*CORE.glob("*.[ch]"), *files}):
+    headers = [*CORE.parent.rglob("*.h"), *TESTS_C.rglob("*.h")]
+    for path in sorted({*CORE.glob("*.c"), *headers, *files}):
         key.update(path.read_bytes())
     folder = ROOT / "build" / "tests" / key.hexdigest()[:16]
     target = folder / output

@@ -4,36 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
-import os
-import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-CORE = ROOT / "firmware" / "core"
+from core_library import CORE, compile_program
+
 HARNESS = Path(__file__).parent / "sim" / "link_harness.c"
 SOURCES = [CORE / "cobs.c", CORE / "crc32.c", CORE / "reply.c", HARNESS]
-FLAGS = (
-    "-std=c11", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion", "-O1", "-shared",
-    "-fPIC", "-fsanitize=undefined", "-fno-sanitize-recover=all",
-)  # fmt: skip
+FLAGS = ("-O1", "-shared", "-fPIC", "-fsanitize=undefined", "-fno-sanitize-recover=all")
 DAMAGED = 0xFFFFFFFF
 
 
 @functools.cache
 def library() -> ctypes.CDLL:
     """Compile and load the codec."""
-    command = ["cc", *FLAGS, f"-I{CORE}", *map(str, SOURCES)]
-    key = hashlib.sha256("\0".join(command).encode())
-    for path in sorted([*CORE.glob("*.h"), *SOURCES]):
-        key.update(path.read_bytes())
-    target = ROOT / "build" / "tests" / key.hexdigest()[:16] / "link.so"
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_suffix(f".{os.getpid()}")
-        subprocess.run([*command, "-o", str(temporary)], check=True)
-        temporary.replace(target)
-    codec = ctypes.CDLL(str(target))
+    codec = ctypes.CDLL(str(compile_program("link.so", SOURCES, FLAGS)))
     codec.harness_decode.restype = codec.harness_encode.restype = ctypes.c_size_t
     codec.crc32_update.restype = ctypes.c_uint32
     return codec

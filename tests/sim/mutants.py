@@ -25,13 +25,13 @@ TIMEOUT_S = 600
 TESTS = (
     "test_fault_simulation.py", "test_framing.py", "test_session.py", "test_training.py",
     "test_keep.py", "test_store.py", "test_baud.py", "test_delivery.py", "test_device_messages.py",
-    "test_device.py",
+    "test_device.py", "test_samples_in_flash.py",
 )  # fmt: skip
 DRIVERS = "test_receive.py"
 """Of the drivers, which no simulated run has."""
 TOO_LONG = (
     "whatever or micro_bit or image_without_a_store or take_the_message or 8_kilobyte or "
-    "twenty_epochs"
+    "twenty_epochs or flash_refuses"
 )
 """Tests that the campaign stands for, or that build an image."""
 
