@@ -26,6 +26,7 @@ class Info:
     next: int = 0
     digest: int = 0
     board: str = "reference"
+    boot_id: int = 1
 
 
 class ReferenceDevice:
