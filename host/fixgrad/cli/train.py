@@ -447,6 +447,9 @@ class _Drawing:
         )
 
     def _text(self, tally: Tally) -> str:
+        """Say what was counted; nothing where the board trained and no host listened."""
+        if tally.samples == 0:
+            return "no sample counted"
         text = f"loss {tally.loss(self._loss):.4f}"
         return text + (f"  accuracy {100 * tally.accuracy():.2f} %" if self._counts_right else "")
 
