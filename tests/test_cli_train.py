@@ -539,7 +539,16 @@ def test_board_that_stands_at_the_end_needs_no_sample() -> None:
     run = ("--port", "sim://?flash=flash", "--save-every", "5")
     fixgrad("train", file, *run, "--out", "a")
     again = fixgrad("train", "--resume", "a", *run)
-    assert "the board stood at the end of the run: no sample was sent\n" in again.stdout
+    assert "; no sample had to be sent: the board had them, or stood at the end" in again.stdout
+
+
+def test_epoch_that_the_board_trained_alone_has_no_made_up_figures() -> None:
+    file = str(write_run("a.toml"))
+    run = ("--port", "sim://?flash=flash", "--save-every", "5")
+    fixgrad("train", file, *run, "--out", "a")
+    Path("a/checkpoint.npz").unlink()
+    again = fixgrad("train", "--resume", "a", *run)
+    assert "epoch 3/3  no sample counted\n" in again.output
 
 
 def test_a_run_is_refused_at_its_start_where_the_board_has_no_flash_to_keep_it() -> None:

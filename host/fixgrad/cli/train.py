@@ -447,6 +447,9 @@ class _Drawing:
         )
 
     def _text(self, tally: Tally) -> str:
+        """Say what was counted; nothing where the board trained and no host listened."""
+        if tally.samples == 0:
+            return "no sample counted"
         text = f"loss {tally.loss(self._loss):.4f}"
         return text + (f"  accuracy {100 * tally.accuracy():.2f} %" if self._counts_right else "")
 
@@ -567,8 +570,8 @@ def _print_report(report: dict[str, object], test: Measured) -> None:
 
 def _traffic(link: dict[str, Any]) -> str:
     payload, wire = link["payload_bytes"], link["wire_bytes"]
-    if wire == 0:
-        return "the board stood at the end of the run: no sample was sent"
+    if payload == 0:
+        return "no sample had to be sent: the board had them, or stood at the end of the run"
     return (
         f"{100 * payload / wire:.1f} % of "
         f"{wire:,} bytes sent were samples, {link['retransmitted_bytes']:,} bytes sent again, "
