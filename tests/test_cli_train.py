@@ -542,13 +542,28 @@ def test_board_that_stands_at_the_end_needs_no_sample() -> None:
     assert "; no sample had to be sent: the board had them, or stood at the end" in again.stdout
 
 
-def test_epoch_that_the_board_trained_alone_has_no_made_up_figures() -> None:
+def test_epoch_that_the_board_trained_alone_has_no_made_up_figures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checkpoints: dict[int, bytes] = {}
+
+    def remember(folder: RunFolder, config: Any, state: Any, position: int, *rest: Any) -> None:
+        save(folder, config, state, position, *rest)
+        checkpoints[position] = Path("a/checkpoint.npz").read_bytes()
+
+    save = RunFolder.save_checkpoint
+    monkeypatch.setattr(RunFolder, "save_checkpoint", remember)
     file = str(write_run("a.toml"))
     run = ("--port", "sim://?flash=flash", "--save-every", "5")
     fixgrad("train", file, *run, "--out", "a")
-    Path("a/checkpoint.npz").unlink()
+    Path("a/checkpoint.npz").write_bytes(checkpoints[2 * 120])
     again = fixgrad("train", "--resume", "a", *run)
     assert "epoch 3/3  no sample counted\n" in again.output
+    lines = [json.loads(line) for line in Path("a/metrics.jsonl").read_text().splitlines()]
+    assert [line["samples"] for line in lines] == [120, 120, 0]
+    assert ["loss" in line and "accuracy" in line for line in lines] == [True, True, False]
+    assert fixgrad("report", "a").exit_code == 0
+    assert Path("a/report.html").read_text().count("<td>not counted</td>") == 1
 
 
 def test_a_run_is_refused_at_its_start_where_the_board_has_no_flash_to_keep_it() -> None:

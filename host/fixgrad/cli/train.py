@@ -428,9 +428,9 @@ class _Drawing:
         self._lines.append(line)
         names = {"loss": "loss", "accuracy": "accuracy", "monitored_loss": "monitored loss"}
         drawings = [
-            curve(title, [float(line[name]) for line in self._lines])
+            curve(title, values)
             for name, title in names.items()
-            if all(name in line for line in self._lines)
+            if (values := [float(line[name]) for line in self._lines if name in line])
         ]
         self.meter.show_below(beside(*drawings[:2]))
 
@@ -471,13 +471,20 @@ class _Drawing:
             "epoch": event.epoch,
             "samples": tally.samples,
             "steps": event.checkpoint.state.step,
-            "loss": tally.loss(self._loss),
-            **({"accuracy": tally.accuracy()} if self._counts_right else {}),
+            **self._counted(tally),
             **self._decisions(event),
             "wsat": tally.wsat,
             "asat": tally.asat,
             "bsat": tally.bsat,
             "digest": f"{state_digest(event.checkpoint.state):08x}",
+        }
+
+    def _counted(self, tally: Tally) -> dict[str, object]:
+        if tally.samples == 0:
+            return {}
+        return {
+            "loss": tally.loss(self._loss),
+            **({"accuracy": tally.accuracy()} if self._counts_right else {}),
         }
 
     def _decisions(self, event: EpochDone) -> dict[str, object]:

@@ -257,8 +257,9 @@ class Page:
         for number, (line, mine) in enumerate(zip(self.metrics, ours, strict=False), 1):
             theirs = recorded[number - 1]
             accuracy = f"{100 * line['accuracy']:.2f} %" if "accuracy" in line else ""
+            loss = f"{line['loss']:.4f}" if "loss" in line else "not counted"
             rows.append(
-                [str(number), f"{line['loss']:.4f}", accuracy, f"{theirs:08x}", f"{mine:08x}",
+                [str(number), loss, accuracy, f"{theirs:08x}", f"{mine:08x}",
                  "equal" if mine == theirs else "DIFFERENT"]
             )
         text = (
