@@ -26,6 +26,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 HOSTS_MAX = 2000
+AWAY = (7, 8)
+"""Exit codes of a host that found no board."""
+
 LISTENING = re.compile(r"connect with --port (\S+),")
 PRESSED = re.compile(r"reset \d+ pressed")
 
@@ -54,10 +57,18 @@ class Plan:
 
 @dataclass
 class Struck:
-    """What struck so far: `runs` that ended, `kills` of the host, `resets` of the board."""
+    """What struck so far.
+
+    Attributes:
+        runs: that ended.
+        kills: of the host.
+        resets: of the board.
+        away: hosts that found no board, and ended with one line.
+    """
 
     runs: int = 0
     kills: int = 0
+    away: int = 0
     resets: int = 0
 
 
@@ -99,8 +110,10 @@ def proxy(plan: Plan, struck: Struck) -> Iterator[str]:
         counter.join()
 
 
-def train(folder: Path, port: str, *arguments: str, kill_after_s: float | None) -> str:
-    """Run `fixgrad train`; return its JSON, or nothing if it was killed or gave the board up."""
+def train(
+    folder: Path, port: str, *arguments: str, kill_after_s: float | None
+) -> tuple[int, str]:
+    """Run `fixgrad train`; return its exit code, negative for a signal, and its JSON."""
     process = subprocess.Popen(
         command("train", *arguments, "--port", port, "--json"),
         cwd=folder, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -109,11 +122,10 @@ def train(folder: Path, port: str, *arguments: str, kill_after_s: float | None) 
         out, told = process.communicate(timeout=kill_after_s)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
-        process.communicate()
-        return ""
-    if process.returncode not in (0, 7, 8):
+        out, told = process.communicate()
+    if process.returncode not in (0, *AWAY, -signal.SIGKILL):
         raise AssertionError(f"fixgrad train left with {process.returncode}: {told}")
-    return out
+    return process.returncode, out
 
 
 def disturbed_digest(plan: Plan, folder: Path, url: str, scale_s: float, struck: Struck) -> str:
@@ -130,13 +142,14 @@ def disturbed_digest(plan: Plan, folder: Path, url: str, scale_s: float, struck:
     arguments: tuple[str, ...] = ("digits.toml", "--out", "out", "--force")
     for _ in range(HOSTS_MAX):
         is_due = struck.kills < plan.kills
-        result = train(
+        code, result = train(
             folder, url, *arguments, kill_after_s=rng.uniform(0, scale_s) if is_due else None
         )
-        if result:
+        if code == 0:
             struck.runs += 1
             return str(json.loads(result)["digest"])
-        struck.kills += is_due
+        struck.kills += code == -signal.SIGKILL
+        struck.away += code in AWAY
         if (folder / "out" / "run.toml").exists():
             arguments = ("--resume", "out")
     raise AssertionError(f"no end after {HOSTS_MAX} hosts")
@@ -156,7 +169,7 @@ def run(plan: Plan, folder: Path) -> tuple[Struck, str, list[str]]:
         cwd=folder, env=environment(), check=True, capture_output=True,
     )  # fmt: skip
     started = time.monotonic()
-    whole = train(folder, plan.port, "digits.toml", "--out", "whole", kill_after_s=None)
+    _, whole = train(folder, plan.port, "digits.toml", "--out", "whole", kill_after_s=None)
     scale_s = 0.8 * (time.monotonic() - started)
     right = str(json.loads(whole)["digest"])
     struck, digests = Struck(), []
@@ -187,8 +200,8 @@ def main() -> int:
     print(f"undisturbed {right}; disturbed {' '.join(digests)}")
     print(
         f"{plan.port}: {struck.runs} runs of {plan.epochs} epochs, {struck.resets} resets, "
-        f"{struck.kills} kills, bit error rate {plan.bit_errors:g}, seed {plan.seed}, "
-        f"{time.monotonic() - started:.0f} s"
+        f"{struck.kills} kills, {struck.away} hosts that found no board, bit error rate "
+        f"{plan.bit_errors:g}, seed {plan.seed}, {time.monotonic() - started:.0f} s"
     )
     return int(set(digests) != {right})
 
