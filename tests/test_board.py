@@ -11,15 +11,9 @@ from fixgrad.run import prepare
 from fixgrad.rundir import RunFolder
 from fixgrad.runfile import load_run
 from fixgrad.training import EpochDone
+from small_runs import iris_run
 
-RUN = """
-[data]
-source = "iris"
-[model]
-layers = [4, 8, 3]
-[training]
-epochs = 3
-"""
+RUN = iris_run(epochs=3)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from fixgrad.export.c_source import c_header
 from fixgrad.initial import read_parameters
 from fixgrad.quantize import real_parameters
 from fixgrad.reference import Reference
+from small_runs import iris_run
 
 LOGITS_APART = 0.25
 """A float net has no rounding of activations: measured are 0.17 at most, docs/EXPORT.md."""
@@ -178,14 +179,7 @@ def test_names_that_c_and_comments_could_trip_over_are_harmless(tmp_path):
     assert "\\303\\251" in c_header(network)
 
 
-RUN = """
-[data]
-source = "iris"
-[model]
-layers = [4, 8, 3]
-[training]
-epochs = 2
-"""
+RUN = iris_run(epochs=2)
 
 
 @pytest.fixture(scope="module")

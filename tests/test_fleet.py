@@ -31,6 +31,7 @@ from fixgrad.protocol import Activation, InputFormat, Loss
 from fixgrad.reference import Reference
 from fixgrad.run import PreparedRun, prepare
 from held_port import held_port
+from small_runs import iris_run
 
 ROOT = Path(__file__).parent.parent
 CAMPAIGN = ROOT / "tests" / "campaigns" / "fleet.py"
@@ -42,15 +43,7 @@ KILLS_IN_THE_FIRST_ROUND = "27"
 VECTORS = json.loads((ROOT / "tests" / "average_vectors.json").read_text("utf-8"))
 """Made by tools/scalar_averages.py, in fractions."""
 
-RUN = """
-[data]
-source = "iris"
-[model]
-layers = [4, 8, 3]
-[training]
-batch_size = 4
-learning_rate = 0.2
-"""
+RUN = iris_run(batch_size=4, learning_rate=0.2)
 SIMULATED = """
 run = "iris.toml"
 rounds = 4

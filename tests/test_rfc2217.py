@@ -12,17 +12,9 @@ import serial
 from click.testing import CliRunner
 from fixgrad.cli import cli
 from serial.rfc2217 import PortManager
+from small_runs import iris_run
 
-RUN = """
-[data]
-source = "iris"
-[model]
-layers = [4, 8, 3]
-[training]
-epochs = 1
-batch_size = 16
-learning_rate = 0.2
-"""
+RUN = iris_run(epochs=1, batch_size=16, learning_rate=0.2)
 
 
 class Connection:

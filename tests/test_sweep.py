@@ -26,6 +26,7 @@ from fixgrad.sweep.driver import run_sweep
 from fixgrad.sweep.records import Records
 from fixgrad.sweep.sweepfile import Range, load_sweep
 from fixgrad.sweep.trial import Outcome
+from small_runs import iris_run
 
 CAMPAIGN = Path(__file__).parent / "campaigns" / "sweep.py"
 GUARD_S = 900
@@ -34,15 +35,6 @@ GUARD_S = 900
 TRAINED = 96
 """Samples of Iris that a sweep trains on: the others decide and test."""
 
-RUN = """
-[data]
-source = "iris"
-[model]
-layers = [4, 8, 3]
-[training]
-epochs = {epochs}
-batch_size = 8
-"""
 SWEEP = """
 run = "iris.toml"
 trials = {trials}
@@ -57,7 +49,7 @@ sampler = "random"
 
 
 def write(folder: Path, *, trials: int = 8, epochs: int = 2, text: str = SWEEP) -> Path:
-    (folder / "iris.toml").write_text(RUN.format(epochs=epochs), encoding="utf-8")
+    (folder / "iris.toml").write_text(iris_run(epochs=epochs, batch_size=8), "utf-8")
     file = folder / "search.toml"
     file.write_text(text.format(trials=trials), encoding="utf-8")
     return file

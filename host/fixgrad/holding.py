@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from fixgrad.device import Device
-from fixgrad.errors import LinkError, PortError
+from fixgrad.errors import PortError
 from fixgrad.network import Network
 from fixgrad.session import NoAnswerError, SessionLostError
 from fixgrad.training import RESTORES_MAX, Patience
@@ -51,21 +51,6 @@ def while_held(
             if patience is None:
                 raise
             tell(f"{error}; waiting for it, Ctrl-C stops")
-            _reopen(device, patience, error)
+            patience.outlast(error, device.reopen)
             tell(f"back on {device.url}; loading the parameters again")
         holds = False
-
-
-def _reopen(device: Device, patience: Patience, lost: PortError | NoAnswerError) -> None:
-    """Wait for the device.
-
-    Raises:
-        PortError, NoAnswerError: `lost`, when patience is at its end.
-    """
-    for _ in patience.tries():
-        try:
-            device.reopen()
-            return
-        except (PortError, LinkError):
-            continue
-    raise lost

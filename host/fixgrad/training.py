@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from fixgrad.delivery import Delivery, plain
 from fixgrad.device import NO_DATASET, Device, Evaluation, Progress
@@ -16,6 +17,8 @@ from fixgrad.stopping import Course, Monitor, loss_unit
 from fixgrad.stream import CachedStream, EpochSchedule, Samples, SampleStream
 
 _MASK32 = 0xFFFFFFFF
+
+_Result = TypeVar("_Result")
 
 RESTORES_MAX = 20
 """Restores from one checkpoint after which the device is given up: it resets again and again."""
@@ -42,12 +45,27 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], object] = time.sleep
 
-    def tries(self) -> Iterator[None]:
-        """Yield once for every attempt, after a pause."""
+    def outlast(
+        self,
+        lost: PortError | NoAnswerError,
+        regain: Callable[[], _Result],
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> _Result:
+        """Return what `regain` gives once it succeeds; every attempt comes after a pause.
+
+        Raises:
+            PortError, NoAnswerError: `lost`, when the time is over or a stop was asked for.
+        """
         end = self.clock() + self.seconds
         while self.clock() < end:
             self.pause(self.interval_s)
-            yield
+            if should_stop():
+                break
+            try:
+                return regain()
+            except (PortError, LinkError):
+                continue
+        raise lost
 
 
 @dataclass(frozen=True)
@@ -426,11 +444,7 @@ class _Trainer:
             except SessionLostError as error:
                 self._note_loss(error)
             except (PortError, NoAnswerError) as error:
-                if self._patience is None:
-                    raise
-                yield Waiting(str(error))
-                restored = self._reconnect(self._patience, error)
-                yield Recovered(self._position, restored, self._device.url)
+                yield from self._regain(error)
 
     def _hold_end(self) -> int:
         """Make the device hold what the run ends with; return its position."""
@@ -483,33 +497,21 @@ class _Trainer:
             self._note_loss(lost)
             try:
                 restored = self._recover(adopt=True)
-                yield Recovered(self._position, restored)
-                return
             except (PortError, NoAnswerError) as error:
                 lost = error
+            else:
+                yield Recovered(self._position, restored)
+                return
         if self._patience is None:
             raise lost
+
+        def reconnect() -> bool:
+            self._device.reopen()
+            return self._recover(adopt)
+
         yield Waiting(str(lost))
-        restored = self._reconnect(self._patience, lost, adopt)
+        restored = self._patience.outlast(lost, reconnect, self._should_stop)
         yield Recovered(self._position, restored, self._device.url)
-
-    def _reconnect(
-        self, patience: Patience, lost: PortError | NoAnswerError, adopt: bool = True
-    ) -> bool:
-        """Wait for the device; return whether the checkpoint was loaded.
-
-        Raises:
-            PortError, NoAnswerError: `lost`, when patience is at its end or a stop was asked for.
-        """
-        for _ in patience.tries():
-            if self._should_stop():
-                break
-            try:
-                self._device.reopen()
-                return self._recover(adopt)
-            except (PortError, LinkError):
-                continue
-        raise lost
 
     def _note_loss(self, error: SessionLostError) -> None:
         if self._losses == RESTORES_MAX:
